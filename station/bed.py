@@ -41,7 +41,9 @@ class BedState:
         self.patient = PatientTracker()
         self.announced: timedelta | None = None  # interval of the device's birth
         self.order = ArrivalOrder(STALE_AFTER)
-        self._candidates: list[tuple[Reading, str, datetime]] = []  # readings of a patient id that is not confirmed yet
+        self._candidates: list[
+            tuple[Reading, str, datetime, Placement]
+        ] = []  # readings of a patient id that is not confirmed yet
         self._scored_on = self._scale()
         self._held = LastValues(self._scored_on)
         self._recent: deque[tuple[int, Values]] = deque(maxlen=int(KEPT.total_seconds()))
@@ -63,14 +65,17 @@ class BedState:
                 self.vacant_since = None
             if not placement.live:
                 continue
-            verdict = self.patient.observe(reading.patient_id, reading.boot, arrival)
+            part = reading if placement.newest else self._held.new_part(reading, placement.time)
+            if part is None:
+                continue  # sent again
+            verdict = self.patient.observe(part.patient_id, part.boot, arrival)
             if verdict is Patient.CANDIDATE and not self.patient.alternates(arrival):
-                self._candidates = [*self._candidates[-MAX_CANDIDATES:], (reading, ward, at)]
+                self._candidates = [*self._candidates[-MAX_CANDIDATES:], (part, ward, arrival, placement)]
                 continue
             if verdict is Patient.CHANGED:
                 self._change_patient()
             self._candidates.clear()
-            self._apply(reading, ward, at)
+            self._apply(part, ward, arrival, placement)
 
     def assign(self, assignment: Assignment | None, now: datetime) -> None:
         """Take the patient that a user has assigned to the bed, or a discharge; None: the device alone names one."""
@@ -109,12 +114,12 @@ class BedState:
         for candidate in self._candidates:
             self._apply(*candidate)
 
-    def _apply(self, reading: Reading, ward: str, at: datetime) -> None:
-        """Show a live reading of the present patient."""
+    def _apply(self, reading: Reading, ward: str, arrival: datetime, placement: Placement) -> None:
+        """Show a live reading of the present patient; of one that is not the newest, its new part."""
         if ward != self.snapshot.bed.ward:
             self.move(ward)
-        seen_at = self.snapshot.seen_at
-        snapshot = self.snapshot.with_reading(reading, at)
+        at = min(placement.time, arrival)
+        snapshot = self.snapshot.with_reading(reading, at, newest=placement.newest)
         interval = self.order.clock.usual_interval(self.announced)
         if interval is not None:
             snapshot = replace(snapshot, interval_s=interval.total_seconds())
@@ -123,8 +128,7 @@ class BedState:
         self.snapshot = replace(snapshot, patient=patient)
         self.use(self.limits, self.rules)
         values = sign_values(reading)
-        late = seen_at is not None and at < seen_at
-        self._held.update(reading, self._held.newer(values, at) if late else values, at)
+        self._held.update(reading, values, placement.time)
         second = int(at.timestamp())
         if self._recent and self._recent[-1][0] >= second:
             second, earlier = self._recent.pop()

@@ -67,24 +67,14 @@ class BedSnapshot:
         """Name of the device, without the ward if it begins with that."""
         return bed_name(self.bed.ward, self.bed.device)
 
-    def with_reading(self, reading: Reading, at: datetime) -> "BedSnapshot":
+    def with_reading(self, reading: Reading, at: datetime, *, newest: bool = True) -> "BedSnapshot":
         """Return the snapshot after a live reading, measured `at` on the time line of arrivals.
 
-        Each sign has its own order: a cuff value may come with an earlier time than the last pulse. A value that is
-        older than the one that is known changes nothing, and neither does one from before its sensor was off.
+        Of one that is not the newest, `reading` has only what is newer than what is known (`LastValues.new_part`).
         """
-        newest = self.seen_at is None or at >= self.seen_at
-        last_values = dict(self.last_values)
-        off = [key for key in self.sensor_off if reading.value(key) is None or not newest]
-        for key in SIGN_KEYS:
-            value, known = reading.value(key), last_values.get(key)
-            if value is not None and (key not in off if known is None else at >= known.time):
-                last_values[key] = LastValue(value, at)
-        for key in reading.sensor_off:
-            known = last_values.get(key)
-            if key not in off and (known is None or at >= known.time):
-                off.append(key)
-                last_values.pop(key, None)
+        values = {key: LastValue(value, at) for key in SIGN_KEYS if (value := reading.value(key)) is not None}
+        last_values = {key: known for key, known in self.last_values.items() if key not in reading.sensor_off} | values
+        off = dict.fromkeys(key for key in (*self.sensor_off, *reading.sensor_off) if key not in values)
         return replace(
             self,
             last=reading if newest else self.last,

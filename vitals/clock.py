@@ -45,11 +45,14 @@ class Placement(NamedTuple):
     time      on the time line of arrivals
     live      whether the reading shows the patient's present state
     certain   False for a single old reading, which may be late: it may raise an alarm and must not end one
+    newest    whether no other one has a later place, and it was not sent before. Of any other reading only that counts
+              which is newer, sign by sign, than what is known: `LastValues.new_part`
     """
 
     time: datetime
     live: bool
     certain: bool = True
+    newest: bool = True
 
 
 class _Run(NamedTuple):
@@ -65,6 +68,7 @@ class _Run(NamedTuple):
 class DeviceClock:
     """The clock of one device, as its readings show it.
 
+    last       the newest placement
     offset     what is added to the device's time; 0 for a clock that is right, None before the first reading
     right_within   the device states that its clock is right: an older reading is late. None: it is estimated
     interval   the usual time between two arrivals; None before there were two. An outage does not change it: three gaps
@@ -73,7 +77,6 @@ class DeviceClock:
 
     __slots__ = (
         "_boot",
-        "_last",
         "_last_arrival",
         "_last_time",
         "_max_gap",
@@ -85,6 +88,7 @@ class DeviceClock:
         "_steady_since",
         "_unusual",
         "interval",
+        "last",
         "offset",
         "right_within",
     )
@@ -94,8 +98,8 @@ class DeviceClock:
         self.right_within: timedelta | None = None
         self._stale_after = stale_after
         self._boot = self._seq = 0
-        self._last: datetime | None = None  # the newest placement of a live reading,
-        self._last_time: datetime | None = None  # the time of the last one by the device's clock
+        self.last: datetime | None = None  # the newest placement
+        self._last_time: datetime | None = None  # the time of the last live reading by the device's clock
         self._last_arrival: datetime | None = None  # and its arrival
         self._moment: datetime | None = None  # arrival of the first reading of the last moment
         self._run: _Run | None = None
@@ -129,30 +133,30 @@ class DeviceClock:
         device was placed (`place_before`), or until `place_lone` places it.
         """
         lag = arrival - time
-        last = self._last
+        last = self.last
         if (
             # The usual case: the clock is still right.
             self.offset is ZERO
-            and last is not None
+            and self._last_time is not None
             and EARLY <= lag <= JITTER
-            and time >= last
+            and time >= last  # type: ignore[operator]  # set with _last_time
             and boot == self._boot
             and (seq > self._seq or not seq)
         ):
-            gap = arrival - self._moment  # type: ignore[operator]  # set with _last
+            gap = arrival - self._moment  # type: ignore[operator]  # set with _last_time
             if not self._min_gap <= gap <= self._max_gap or self._unusual:
                 self._observe_gap(arrival)
             else:
                 self._moment = arrival
             self._last_arrival = arrival
-            self._last = self._last_time = time
+            self.last = self._last_time = time
             self._seq = seq
             self._run = None
-            return _new(Placement, (time, True, True))
+            return _new(Placement, (time, True, True, True))
         if self.right_within is not None:
             self._boot, self.offset = boot, ZERO
             if lag > self.right_within:
-                return Placement(time, live=False)
+                return self._placed(time, live=False)
             return self._live(min(time, arrival), time, arrival, seq)
         if self.offset is None or (boot and boot != self._boot):
             self._boot, self._seq = boot, 0
@@ -163,16 +167,16 @@ class DeviceClock:
             # By number and by time before the last one: sent again, or a gap that is filled late.
             if self._last_time - time <= DISORDER >= arrival - self._last_arrival:  # type: ignore[operator]
                 # Or another part of one moment: some devices number each moment, and send it sign by sign.
-                return Placement(_shifted(time, self.offset), live=True, certain=False)
+                return self._placed(_shifted(time, self.offset), live=True, certain=False)
             if seq == self._seq and time == self._last_time:
-                return Placement(_shifted(time, self.offset), live=False)
-            return self._place_old(time, arrival, lag, seq) or Placement(_shifted(time, self.offset), live=False)
+                return self._placed(_shifted(time, self.offset), live=False)
+            return self._place_old(time, arrival, lag, seq) or self._placed(_shifted(time, self.offset), live=False)
         late = lag - self.offset
         if late < -AHEAD:
             return self._anchor(time, arrival, lag, seq)
         if late <= self._stale_after:
             placed = time + self.offset
-            if self._last is None or placed >= self._last - DISORDER:
+            if self.last is None or placed >= self.last - DISORDER:
                 if late > JITTER and self._keeps_no_time(time, arrival):
                     return self._anchor(time, arrival, lag, seq, exact=True)
                 if late < ZERO and self.offset:  # the least delay is the best estimate
@@ -181,17 +185,17 @@ class DeviceClock:
         if -AHEAD <= lag <= RIGHT or self._counts_on(time, arrival, boot, seq):
             # Without a number it may also be one that was overtaken, or is sent again, by a clock that was right.
             certain = seq > 0 or self.offset is not ZERO
-            return self._anchor(time, arrival, lag, seq)._replace(certain=certain)
+            return self._anchor(time, arrival, lag, seq, certain=certain)
         return self._place_old(time, arrival, lag, seq)
 
-    def place_before(self, time: datetime, arrival: datetime) -> Placement:
-        """Place an undecided reading, after the next reading of the device was placed."""
+    def place_before(self, time: datetime, arrival: datetime, last: datetime | None) -> Placement:
+        """Place an undecided reading, after the next reading of the device was placed; `last`: the place before it."""
         offset = self.offset or ZERO
-        if self._run is not None:
-            return Placement(_shifted(time, offset), live=False)
-        if arrival - time - offset <= RIGHT:
+        if self._run is None and arrival - time - offset <= RIGHT:
             return Placement(arrival, live=True)  # the next one has shown that the clock was set
-        return Placement(_shifted(time, offset), live=True, certain=False)
+        placed = _shifted(time, offset)
+        newest = last is None or placed > last
+        return Placement(placed, live=self._run is None, certain=self._run is not None, newest=newest)
 
     def place_lone(self, time: datetime, arrival: datetime, now: datetime) -> Placement | None:
         """Place an undecided reading that nothing followed; None before LONE has passed since its arrival."""
@@ -199,7 +203,7 @@ class DeviceClock:
             return None
         if self.offset is None:
             return self._anchor(time, arrival, arrival - time, self._seq)
-        return Placement(arrival, live=True, certain=False)
+        return self._placed(arrival, live=True, certain=False)
 
     def _observe_gap(self, arrival: datetime) -> None:
         """Confirm or replace the usual interval, between two moments: the signs of one may come one by one."""
@@ -256,22 +260,31 @@ class DeviceClock:
             self._run = _Run(time, arrival, time, arrival, backlog)
         else:
             self._run = _Run(before.start_time, before.start_arrival, time, arrival, backlog)
-        return Placement(_shifted(time, self.offset or ZERO), live=False) if backlog else None
+        return self._placed(_shifted(time, self.offset or ZERO), live=False) if backlog else None
 
-    def _anchor(self, time: datetime, arrival: datetime, lag: timedelta, seq: int, *, exact: bool = False) -> Placement:
+    def _anchor(
+        self, time: datetime, arrival: datetime, lag: timedelta, seq: int, *, exact: bool = False, certain: bool = True
+    ) -> Placement:
         """Estimate the offset by this reading. Time does not go back on the line of arrivals."""
         self.offset = lag if exact or not -AHEAD <= lag <= RIGHT else ZERO
         placed = time + self.offset
-        if self._last is not None and placed < self._last:
-            placed = self._last
-        return self._live(placed, time, arrival, seq)
+        if self.last is not None and placed < self.last:
+            placed = self.last
+        return self._live(placed, time, arrival, seq, certain=certain)
 
-    def _live(self, placed: datetime, time: datetime, arrival: datetime, seq: int) -> Placement:
+    def _live(
+        self, placed: datetime, time: datetime, arrival: datetime, seq: int, *, certain: bool = True
+    ) -> Placement:
         self._observe_gap(arrival)
-        if self._last is None or placed > self._last:
-            self._last = placed
         self._last_time, self._last_arrival, self._seq, self._run = time, arrival, seq, None
-        return Placement(placed, live=True)
+        return self._placed(placed, live=True, certain=certain)
+
+    def _placed(self, time: datetime, *, live: bool, certain: bool = True) -> Placement:
+        last = self.last
+        newest = last is None or time > last or (time == last and live and certain)
+        if newest:
+            self.last = time
+        return Placement(time, live, certain, newest)
 
 
 def _shifted(time: datetime, offset: timedelta) -> datetime:
@@ -305,12 +318,13 @@ class ArrivalOrder:
     def add(self, reading: Reading, arrival: datetime) -> list[tuple[Reading, datetime, Placement]]:
         """Take a reading; returns (reading, arrival, placement) of all that are decided by it."""
         decided = self.settle(arrival) if self.undecided else []
+        last = self.clock.last
         found = self.clock.place(reading.time, arrival, reading.boot, reading.seq)
         if found is None:
             self.undecided.append((reading, arrival))
             return decided
         for earlier, at in self.undecided:
-            decided.append((earlier, at, self.clock.place_before(earlier.time, at)))
+            decided.append((earlier, at, self.clock.place_before(earlier.time, at, last)))
         self.undecided.clear()
         decided.append((reading, arrival, found))
         return decided

@@ -10,7 +10,9 @@ would fall between its bands.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from vitals.reading import Reading
 from vitals.signs import BY_KEY, SIGN_KEYS
@@ -117,7 +119,14 @@ class LastValues:
         self._scored_at, self._valid_until = _NEVER, _NEVER
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
-        """Update with a reading and its signs `values`; return total and worst part. Runs for every reading."""
+        """Update with a reading and its signs `values`; return total and worst part. Runs for every reading.
+
+        The value of a sensor that is off is dropped.
+        """
+        if reading.sensor_off:
+            for key in reading.sensor_off:
+                self._values[_PLACES[key]], self._times[_PLACES[key]] = None, time
+            self._valid_until = _NEVER
         kept, times = self._values, self._times
         oxygen, consciousness = reading.on_oxygen, reading.consciousness
         if (
@@ -177,22 +186,29 @@ class LastValues:
         self._score = (sum(points), max(points))
         return self._score
 
-    def newer(self, values: tuple[float | None, ...], time: datetime) -> tuple[float | None, ...]:
-        """Return the values without those that are known, or of which a newer one is known."""
+    def new_part(self, reading: Reading, time: datetime) -> Reading | None:
+        """Return the reading with only what is newer than what is known; None if that is nothing: it was sent again.
 
-        def is_new(place: int, value: float | None) -> bool:
-            at, known = self._times[place], self._values[place]
-            # None: forgotten, because the sensor is off since then; what was sent again is no value of it.
-            return at is None or time > at or (time == at and known is not None and value != known)
+        For readings that are not the newest (`vitals.clock.Placement`). Each sign has its own order: a cuff value may
+        come late, and a device may send the signs of one moment one by one.
+        """
 
-        return tuple(
-            value if value is not None and is_new(place, value) else None
-            for place, value in zip(_SIGN_PLACES, values, strict=True)
-        )
+        def is_old(key: str, value: float | bool | str | None) -> bool:
+            at, known = self._times[_PLACES[key]], self._values[_PLACES[key]]
+            # Without a value the sensor is off since then; what was sent again does not put it back.
+            return at is not None and (time < at or (time == at and (known is None or value == known)))
+
+        given: dict[str, Any] = {key: value for key in _HELD if (value := getattr(reading, key)) is not None}
+        old: dict[str, Any] = {key: None for key, value in given.items() if is_old(key, value)}
+        off = tuple(key for key in reading.sensor_off if not is_old(key, None))
+        if len(old) == len(given) and not off:
+            return None
+        return replace(reading, **old, sensor_off=off)
 
     def measured_at(self, key: str) -> datetime | None:
-        """Return when a sign was measured last."""
-        return self._times[_PLACES[key]]
+        """Return when a sign was measured last; None while its sensor is off."""
+        place = _PLACES[key]
+        return None if self._values[place] is None else self._times[place]
 
     def are_measured_since(self, keys: Iterable[str], since: datetime) -> bool:
         """Return whether each of these inputs was measured at this time or later."""
@@ -209,12 +225,6 @@ class LastValues:
             if measured is not None and measured < time:
                 self._values[index] = self._times[index] = None
         self._valid_until = _NEVER
-
-    def forget(self, keys: Iterable[str]) -> None:
-        """Drop the values of sensors that are off the patient."""
-        for key in keys:
-            self._values[_PLACES[key]] = None
-            self._valid_until = _NEVER
 
     def with_scale(self, scale: int) -> "LastValues":
         """Return a copy with this SpO2 scale."""

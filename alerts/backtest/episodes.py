@@ -58,7 +58,6 @@ class Episodes:
                 for rule in watch.rules:
                     self._note(rule, rule.levels_exceeded(value), reading.time)
         if self._rules.scored:
-            self._held.forget(reading.sensor_off)
             total, worst = self._held.update(reading, values, reading.time)
             for rule in self._rules.scored:
                 beyond = [

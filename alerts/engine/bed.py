@@ -53,7 +53,6 @@ class Bed:
         "held",
         "interval",
         "last",
-        "last_at",
         "last_live_at",
         "limits",
         "next_check",
@@ -81,7 +80,6 @@ class Bed:
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
         self.counts: dict[str, LevelState] = {}  # by rule; only those at which something is counted
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
-        self.last_at: datetime | None = None  # the same on the time line of arrivals
         self.last_live_at = now  # when the last live reading arrived
         self.created_at = now  # or restored
         self.offline_since: datetime | None = None
@@ -157,7 +155,12 @@ class Bed:
     def _observe(self, reading: Reading, ward: str, arrival: datetime, placement: Placement) -> Sequence[Event]:
         """Evaluate a reading at its place on the time line of arrivals."""
         events: list[Event] = []
-        time, live, self._certain = placement
+        time, live, self._certain, newest = placement
+        if not newest:
+            part = self.held.new_part(reading, time) if live else None
+            if part is None:
+                return NOTHING  # late or sent again, which is no sign of life either
+            reading = part
         if self.vacant_since is not None:
             if time < self.vacant_since:
                 return NOTHING  # of the patient who was discharged
@@ -166,8 +169,6 @@ class Bed:
         if patient is not None and (patient != known.current or known.candidate is not None):
             if not live and known.current is not None:
                 return NOTHING  # a backlog of another patient
-            if not self._certain and not any(v is not None for v in self.held.newer(sign_values(reading), time)):
-                return NOTHING  # sent again
             before = known.current
             # A redelivered reading that was evaluated before the restart does not change the patient back.
             hold = self._redelivered and self._is_known(reading.time)
@@ -175,19 +176,9 @@ class Bed:
                 events += change_patient(self, before, patient, time, known.since or arrival)
         if ward != self.ward and not (self._redelivered and self._is_known(reading.time)):
             events += change_ward(self, ward, time)
+        if newest:
+            self.last = reading.time
         values = sign_values(reading)
-        last = self.last_at
-        if last is None or time > last:
-            self.last_at, self.last = time, reading.time
-        elif not live:
-            return events
-        elif time < last or not self._certain:
-            # Each sign has its own order: a cuff value may come late, and only what is newer than the last one counts.
-            # What was sent again is no sign of life either.
-            values = self.held.newer(values, time)
-            rest = reading.sensor_off or reading.consciousness is not None or reading.on_oxygen is not None
-            if not any(value is not None for value in values) and not (rest and time == last):
-                return events
         if live:
             self.last_live_at = arrival
             if self.offline_since is not None:
@@ -244,8 +235,7 @@ class Bed:
             self.note(rule, rule.levels_exceeded(mean), rule.levels_not_cleared(mean), time, live, mean, events)
 
     def _note_off(self, reading: Reading) -> None:
-        """Record which sensors are off; the score uses no held value of a sensor that is off."""
-        self.held.forget(reading.sensor_off)
+        """Record which sensors are off."""
         back = {key for key in self.off if reading.value(key) is not None}
         self.off = (self.off - back) | frozenset(reading.sensor_off)
 

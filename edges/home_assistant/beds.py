@@ -13,8 +13,9 @@ from vitals.alert_format import message_text, sort_alerts
 from vitals.bed_snapshot import BedSnapshot, Condition
 from vitals.clock import ArrivalOrder, Placement
 from vitals.codec import ANY_TIME, decode
+from vitals.news2 import LastValues
 from vitals.open_alerts import REPLAY_GRACE, OpenAlerts
-from vitals.reading import Reading
+from vitals.reading import Reading, sign_values
 from vitals.signs import SIGN_KEYS
 from vitals.status import decode_status
 from vitals.thresholds import STALE_AFTER, VERDICT_MAX_AGE
@@ -46,6 +47,7 @@ class BedView:
 class _Bed:
     snapshot: BedSnapshot
     order: ArrivalOrder = field(default_factory=lambda: ArrivalOrder(STALE_AFTER))
+    held: LastValues = field(default_factory=LastValues)
     patient: str | None = None
     announced: timedelta | None = None  # the interval, by the birth
     confirmed: bool = True  # received since the last connection
@@ -186,7 +188,12 @@ class Beds:
             if reading.patient_id is not None and reading.patient_id != bed.patient:
                 bed.snapshot = bed.snapshot.with_patient(None)  # no value of one patient is shown as of another
                 bed.patient = reading.patient_id
-            bed.snapshot = bed.snapshot.with_reading(reading, min(placement.time, arrival))
+                bed.held = LastValues()
+            part = reading if placement.newest else bed.held.new_part(reading, placement.time)
+            if part is None:
+                continue  # sent again
+            bed.held.update(part, sign_values(part), placement.time)
+            bed.snapshot = bed.snapshot.with_reading(part, min(placement.time, arrival), newest=placement.newest)
             interval = bed.order.clock.usual_interval(bed.announced)
             if interval is not None:
                 bed.snapshot = replace(bed.snapshot, interval_s=interval.total_seconds())

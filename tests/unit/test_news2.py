@@ -3,8 +3,6 @@
 Each row: input, the first and the last value of a band as the chart prints it, points.
 """
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 from tests.support.bed_driver import reading_at
 from vitals.news2 import INPUTS, LastValues, points_of, score
 from vitals.reading import Reading, sign_values
-from vitals.signs import SIGN_KEYS
 
 CHART = [
     ("resp_rate", None, 8, 3),
@@ -208,7 +205,9 @@ def test_held_values_score_as_values_side_by_side(
     side_by_side = score(values, scale=scale)
     assert (total, worst) == (side_by_side.total, side_by_side.worst)
     assert held.score() == side_by_side
-    assert _take(held, reading_at(timedelta(seconds=1).total_seconds(), sensor_off=("spo2",)))[0] == total
+    assert _take(held, reading_at(1, temperature=temperature))[0] == total
+    off = score({**values, "spo2": None}, scale=scale)
+    assert _take(held, reading_at(2, sensor_off=("spo2",)))[0] == off.total
 
 
 def test_a_sign_that_is_no_input_has_its_own_order_too() -> None:
@@ -216,7 +215,19 @@ def test_a_sign_that_is_no_input_has_its_own_order_too() -> None:
     first, newest = reading_at(10, systolic_bp=120), reading_at(11, diastolic_bp=80)
     held.update(first, sign_values(first), first.time)
     old = reading_at(9, diastolic_bp=30)
-    assert held.newer(sign_values(old), old.time) == sign_values(old)  # the first of its sign, although it is late
+    assert held.new_part(old, old.time) == old  # the first of its sign, although it is late
     held.update(newest, sign_values(newest), newest.time)
     for again in (old, newest):
-        assert held.newer(sign_values(again), again.time) == (None,) * len(SIGN_KEYS)
+        assert held.new_part(again, again.time) is None
+
+
+def test_of_a_reading_that_is_late_only_what_is_newer_counts() -> None:
+    held = LastValues(1)
+    for newest in (reading_at(5, 80, spo2=97), reading_at(7, 80, on_oxygen=True), reading_at(8, 80)):
+        held.update(newest, sign_values(newest), newest.time)
+    off = reading_at(8, sensor_off=("spo2",))
+    held.update(off, sign_values(off), off.time)
+    late = reading_at(6, 150, spo2=96, systolic_bp=120, on_oxygen=False, consciousness="V", sensor_off=("resp_rate",))
+    assert held.new_part(late, late.time) == reading_at(
+        6, systolic_bp=120, consciousness="V", sensor_off=("resp_rate",)
+    )

@@ -263,6 +263,13 @@ def test_a_reading_that_is_sent_again_changes_no_sensor() -> None:
         assert (bed.snapshot.last_values, bed.snapshot.sensor_off) == (shown.last_values, shown.sensor_off)
 
 
+def test_a_sensor_that_is_off_scores_nothing() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    add(bed, 1, {"heart_rate": 80, "spo2": 84})
+    add(bed, 2, {"heart_rate": 80}, sensor_off=("spo2",))
+    assert bed.score.parts == {"heart_rate": 0}
+
+
 def test_a_value_that_is_sent_again_scores_no_more() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     for second, spo2 in ((1, 97.0), (2, 84.0)):
