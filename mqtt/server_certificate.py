@@ -31,6 +31,11 @@ class ReloadingCertificate:
         self._loaded = self._stamp()
         self.context, self._revoked = self._load()
 
+    @property
+    def needs_client(self) -> bool:
+        """Whether clients need a certificate."""
+        return self._ca is not None
+
     def renew(self) -> None:
         """Load changed files; log an error and keep the former ones if they are invalid."""
         try:

@@ -13,19 +13,22 @@ from edges.fhir.answers import HttpAnswer
 from edges.fhir.intake import Intake
 from edges.fhir.tokens import Tokens
 from edges.fhir.web import fhir_application
-from edges.listener.access import is_local, parse_address
+from edges.listener.access import Access, is_local, parse_address
 from edges.listener.http_server import listening, serving
 from edges.listener.listening import (
+    CaFile,
     CertificateFile,
     CredentialsFile,
     InboxFile,
     KeyFile,
+    RevokedFile,
+    SenderNames,
     SiteFile,
     Verbose,
     configure_log,
+    read_access,
     read_options,
     run_service,
-    server_certificate,
 )
 from edges.listener.unproven import UnprovenRequests
 from edges.service.service import Service
@@ -47,6 +50,9 @@ def listen(
     credentials: CredentialsFile = None,
     certificate: CertificateFile = None,
     key: KeyFile = None,
+    ca: CaFile = None,
+    revoked: RevokedFile = None,
+    names: SenderNames = "",
     verbose: Verbose = False,
 ) -> None:
     """Receive FHIR R4 at /fhir/R4, and publish the readings of each bed as a device.
@@ -57,10 +63,10 @@ def listen(
     with exit_on_error(PROGRAM):
         options = read_options(site, inbox, credentials)
         tokens = Tokens(options.site)
-        encryption = server_certificate(certificate, key)
+        access = read_access(certificate, key, ca, revoked, names)
         host, port = parse_address(address, "127.0.0.1:8086")
-        require_safe(host, tokens, encrypted=encryption is not None)
-        if not tokens.required:
+        require_safe(host, tokens, access)
+        if not tokens.required and not access.needs_certificate:
             log.warning("no source has a token_file: every program of this machine can send readings")
         with listening(host, port) as taken:
 
@@ -72,17 +78,17 @@ def listen(
                     return await intake.handle(body, source, now, bundle=bundle)
 
                 application = fhir_application(handle, tokens, UnprovenRequests(service.metrics.messages))
-                async with serving(application, taken, encryption, [tokens.renew]):
+                async with serving(application, taken, access, [tokens.renew]):
                     log.info("listening for FHIR at %s:%d/fhir/R4", *taken.getsockname()[:2])
                     yield
 
             run_service(options, MODEL, receiving)
 
 
-def require_safe(host: str, tokens: Tokens, *, encrypted: bool) -> None:
+def require_safe(host: str, tokens: Tokens, access: Access) -> None:
     """Raise PermanentError if any machine on the network could send, or read a token."""
-    if not is_local(host) and not (encrypted and tokens.required):
+    if not is_local(host) and not (access.tls is not None and (tokens.required or access.needs_certificate)):
         raise PermanentError(
             f"other machines can reach {host}: give the listener --certificate and --key, and a source of the site "
-            "a token_file, or listen on 127.0.0.1"
+            "a token_file or the listener the --ca of the senders' certificates, or listen on 127.0.0.1"
         )

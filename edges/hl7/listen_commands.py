@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,18 +10,23 @@ import typer
 from edges.hl7.intake import Intake
 from edges.hl7.listener import serve
 from edges.hl7.listener_metrics import ListenerMetrics
-from edges.listener.access import Access, parse_address, parse_networks
+from edges.listener.access import Network, parse_address, parse_networks
 from edges.listener.listening import (
+    CaFile,
+    CertificateFile,
     CredentialsFile,
     InboxFile,
+    KeyFile,
+    RevokedFile,
+    SenderNames,
     SiteFile,
     Verbose,
     configure_log,
+    read_access,
     read_options,
     run_service,
 )
 from edges.service.service import Service
-from mqtt.server_certificate import ReloadingCertificate
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError, exit_on_error
 
@@ -39,14 +43,12 @@ def listen(
     inbox: InboxFile,
     address: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:2575",
     credentials: CredentialsFile = None,
-    certificate: Annotated[Path | None, typer.Option(help="Encrypt with it; needs --key and --ca.")] = None,
-    key: Annotated[Path | None, typer.Option(help="The private key of that certificate.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="The CA of the senders' certificates.")] = None,
-    revoked: Annotated[Path | None, typer.Option(help="The revocation list of that CA.")] = None,
+    certificate: CertificateFile = None,
+    key: KeyFile = None,
+    ca: CaFile = None,
+    revoked: RevokedFile = None,
     peers: Annotated[str, typer.Option(help="Networks that may send, with commas. Default: all.")] = "",
-    names: Annotated[
-        str, typer.Option(help="Names of senders' certificates. Default: sender/..., of `edges senders enroll`.")
-    ] = "",
+    names: SenderNames = "",
     unframed: Annotated[bool, typer.Option("--unframed", help="Senders do not use MLLP frames.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -57,7 +59,9 @@ def listen(
     configure_log(verbose=verbose)
     with exit_on_error(PROGRAM):
         options = read_options(site, inbox, credentials)
-        access = _access(certificate, key, ca, revoked, peers, names)
+        if certificate is not None and ca is None:
+            raise PermanentError("--certificate, --key and --ca go together: a sender of HL7 has no other proof")
+        access = read_access(certificate, key, ca, revoked, names, _networks(peers))
         host, port = parse_address(address, "127.0.0.1:2575")
         access.require_safe(host)
 
@@ -72,16 +76,8 @@ def listen(
         run_service(options, MODEL, receiving)
 
 
-def _access(
-    certificate: Path | None, key: Path | None, ca: Path | None, revoked: Path | None, peers: str, names: str
-) -> Access:
-    tls = None
-    if certificate is not None and key is not None and ca is not None:
-        tls = ReloadingCertificate(certificate, key, ca, revoked)
-    elif certificate or key or ca or revoked or names:
-        raise PermanentError("--certificate, --key and --ca go together, and --revoked and --names need them")
+def _networks(peers: str) -> tuple[Network, ...]:
     try:
-        networks = parse_networks(peers)
+        return parse_networks(peers)
     except ValueError as error:
         raise PermanentError(f"--peers: {error}; expected networks such as 10.0.3.0/24,10.0.4.7") from None
-    return Access(networks, tls, frozenset(filter(None, (name.strip() for name in names.split(",")))))

@@ -19,7 +19,7 @@ class Access:
     """Who may connect.
 
     networks   the peers' addresses; empty: all
-    tls        clients need a certificate; None: the connection is plain
+    tls        the listener's certificate, and the CA of its clients if they need one; None: the connection is plain
     names      the common names of clients' certificates; empty: all that begin with SENDER. So the certificate of a
                bedside monitor does not send for other beds
     """
@@ -28,9 +28,14 @@ class Access:
     tls: ReloadingCertificate | None = None
     names: frozenset[str] = frozenset()
 
+    @property
+    def needs_certificate(self) -> bool:
+        """Whether clients need a certificate."""
+        return self.tls is not None and self.tls.needs_client
+
     def require_safe(self, host: str) -> None:
         """Raise PermanentError if any machine on the network could send in to a listener on `host`."""
-        if not is_local(host) and self.tls is None and not self.networks:
+        if not is_local(host) and not self.needs_certificate and not self.networks:
             raise PermanentError(
                 f"other machines can reach {host}, and without a certificate any of them could send readings: give "
                 "the listener a certificate, its key and the CA of the clients, or name the networks that may send, "

@@ -8,16 +8,18 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edges.listener.access import Address, PeerCounts, parse_peer
+from edges.listener.access import Access, Address, PeerCounts, parse_peer
 from mqtt.http_socket import open_http_socket
-from mqtt.server_certificate import ReloadingCertificate
+from mqtt.server_certificate import ReloadingCertificate, common_name
 from vitals.errors import PermanentError
 from vitals.log import Throttle
 
@@ -43,17 +45,18 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 async def serving(
     application: Callable[..., Any],
     taken: socket.socket,
-    certificate: ReloadingCertificate | None,
+    access: Access,
     renew: Sequence[Callable[[], None]] = (),
 ) -> AsyncIterator[None]:
     """Serve an application for the time of the block, and answer what has been received before it ends.
 
     renew   called every RENEW_INTERVAL_S, to read changed files
     """
+    tls = access.tls
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         application,
-        http=_protocol(PeerCounts()),
+        http=_protocol(PeerCounts(), access),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -61,18 +64,29 @@ async def serving(
         lifespan="off",
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=2,
-        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
+        ssl_context_factory=None if tls is None else lambda *_: _context(tls),
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()
     tasks = loop.create_task(server.serve(sockets=[taken]))
-    renewing = loop.create_task(_renew([*renew, *([] if certificate is None else [certificate.renew])]))
+    renewing = loop.create_task(_renew([*renew, *([] if tls is None else [tls.renew])]))
     try:
         yield
     finally:
         renewing.cancel()
         server.should_exit = True
         await tasks
+
+
+def _context(tls: ReloadingCertificate) -> ssl.SSLContext:
+    """Return the context of all connections, which gives each the one that has been loaded last."""
+
+    def use_current(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        connection.context = tls.context
+
+    context = tls.context
+    context.sni_callback = use_current
+    return context
 
 
 async def _renew(renew: Sequence[Callable[[], None]]) -> None:
@@ -91,12 +105,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _protocol(peers: PeerCounts) -> type[H11Protocol]:
+def _protocol(peers: PeerCounts, access: Access) -> type[H11Protocol]:
     """Return the class of a server's connections."""
     throttle = Throttle()
 
+    def problem_of(certificate: Mapping[str, object]) -> str:
+        """Return why a client with this certificate may not send, or nothing."""
+        assert access.tls is not None
+        if not access.allows_name(name := common_name(certificate)):
+            return f"the name of its certificate, {name}, may not send"
+        return "" if access.tls.is_valid(certificate, datetime.now(UTC)) else f"the certificate of {name} is not valid"
+
     class Connection(H11Protocol):
-        """A connection that ends when it is idle for too long, or when its peer has too many."""
+        """A connection that ends if it is idle for too long, its peer has too many, or its certificate may not send."""
 
         _peer: Address | None = None
         _idle: asyncio.TimerHandle | None = None
@@ -105,16 +126,17 @@ def _protocol(peers: PeerCounts) -> type[H11Protocol]:
             """Count the connection, or end it."""
             super().connection_made(transport)
             address = parse_peer(transport.get_extra_info("peername", ("0.0.0.0", 0))[0])
-            if peers.admit(address):
-                self._peer = address
-                self._watch()
+            if not peers.admit(address):
+                self._reject(address, "its address has too many")
                 return
-            if throttle.due(self.loop.time()):
-                log.warning("the connection of %s is rejected: its address has too many", address)
-            transport.abort()
+            self._peer = address
+            self._watch()
 
         def data_received(self, data: bytes) -> None:
             """Read a part of a request."""
+            if access.needs_certificate and (problem := problem_of(self.transport.get_extra_info("peercert"))):
+                self._reject(self._peer, problem)
+                return
             super().data_received(data)
             self._watch()
 
@@ -140,6 +162,11 @@ def _protocol(peers: PeerCounts) -> type[H11Protocol]:
                 self._idle = None
             elif not busy and self._idle is None and self._peer is not None:
                 self._idle = self.loop.call_later(IDLE_TIMEOUT_S, self._end)
+
+        def _reject(self, address: Address | None, problem: str) -> None:
+            if throttle.due(self.loop.time()):
+                log.warning("the connection of %s is rejected: %s", address, problem)
+            self.transport.abort()
 
         def _end(self) -> None:
             self.transport.abort()

@@ -14,6 +14,7 @@ import typer
 
 from edges.config.settings import EdgesSettings
 from edges.config.site import Site, read_site
+from edges.listener.access import Access, Network
 from edges.service.service import Service, running_service
 from mqtt.server_certificate import ReloadingCertificate
 from vitals import log as vitals_log
@@ -31,6 +32,12 @@ CertificateFile = Annotated[
     Path | None, typer.Option("--certificate", help="Encrypt with it and its chain; needs --key.")
 ]
 KeyFile = Annotated[Path | None, typer.Option("--key", help="The private key of that certificate.")]
+CaFile = Annotated[Path | None, typer.Option("--ca", help="The CA of the senders' certificates, which they need then.")]
+RevokedFile = Annotated[Path | None, typer.Option("--revoked", help="The revocation list of that CA.")]
+SenderNames = Annotated[
+    str,
+    typer.Option("--names", help="Names of senders' certificates. Default: sender/..., of `edges senders enroll`."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")]
 
 
@@ -54,11 +61,23 @@ def read_options(site: Path, inbox: Path, credentials: Path | None) -> Options:
     return Options(EdgesSettings.read(os.environ), read_site(site), inbox, credentials)
 
 
-def server_certificate(certificate: Path | None, key: Path | None) -> ReloadingCertificate | None:
-    """Return the certificate of an HTTP server; raises PermanentError."""
+def read_access(
+    certificate: Path | None,
+    key: Path | None,
+    ca: Path | None = None,
+    revoked: Path | None = None,
+    names: str = "",
+    networks: tuple[Network, ...] = (),
+) -> Access:
+    """Return who may connect by the options of a command; raises PermanentError."""
     if (certificate is None) != (key is None):
         raise PermanentError("--certificate and --key go together")
-    return None if certificate is None or key is None else ReloadingCertificate(certificate, key)
+    if ca is not None and certificate is None:
+        raise PermanentError("--ca needs --certificate and --key")
+    if ca is None and (revoked is not None or names):
+        raise PermanentError("--revoked and --names need --ca")
+    tls = None if certificate is None or key is None else ReloadingCertificate(certificate, key, ca, revoked)
+    return Access(networks, tls, frozenset(filter(None, (name.strip() for name in names.split(",")))))
 
 
 def run_service(

@@ -17,9 +17,9 @@ from edges.listener.listening import (
     SiteFile,
     Verbose,
     configure_log,
+    read_access,
     read_options,
     run_service,
-    server_certificate,
 )
 from edges.listener.unproven import UnprovenRequests
 from edges.service.service import Service
@@ -57,9 +57,9 @@ def listen(
         if not options.site.webhook:
             raise PermanentError(f"{site} has no [[webhook]]: no program may send")
         secrets = Secrets(options.site)
-        encryption = server_certificate(certificate, key)
+        access = read_access(certificate, key)
         host, port = parse_address(address, "127.0.0.1:8087")
-        require_safe(host, secrets, encrypted=encryption is not None)
+        require_safe(host, secrets, encrypted=access.tls is not None)
         with listening(host, port) as taken:
 
             @asynccontextmanager
@@ -67,7 +67,7 @@ def listen(
                 unproven = UnprovenRequests(service.metrics.messages)
                 intake = Intake(options.site, service.inbox, service.metrics)
                 application = webhook_application(intake.handle, options.site.webhook, secrets, unproven)
-                async with serving(application, taken, encryption, [secrets.renew]):
+                async with serving(application, taken, access, [secrets.renew]):
                     log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
                     yield
 

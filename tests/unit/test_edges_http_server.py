@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from edges.listener import access, http_server
+from edges.listener.access import Access
 from edges.listener.http_server import listening, serving
 from station import station
 from vitals.errors import PermanentError
@@ -32,7 +33,7 @@ def with_server(work: Callable[[int], Awaitable[None]]) -> None:
     async def run() -> None:
         application = Starlette(routes=[Route("/", answer_late, methods=["POST"])])
         with listening("127.0.0.1", 0) as taken:
-            async with asyncio.timeout(BOUND_S), serving(application, taken, None):
+            async with asyncio.timeout(BOUND_S), serving(application, taken, Access()):
                 await work(taken.getsockname()[1])
 
     asyncio.run(run())

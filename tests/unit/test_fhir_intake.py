@@ -14,7 +14,10 @@ from edges.fhir.intake import Intake
 from edges.fhir.listen_commands import require_safe
 from edges.fhir.tokens import Tokens
 from edges.inbox.inbox import Inbox, read_unused
+from edges.listener.access import Access
 from edges.service.metrics import Metrics
+from identity.authority import CertificateAuthority
+from mqtt.server_certificate import ReloadingCertificate
 from tests.support.fhir import heart_rate_at
 from vitals.errors import PermanentError
 from vitals.reading import Reading
@@ -118,15 +121,20 @@ def test_a_token_that_is_short_or_not_private_is_refused(tmp_path: Path, text: s
         Tokens(site)
 
 
-def test_a_listener_that_other_machines_can_reach_needs_a_certificate_and_tokens(tmp_path: Path) -> None:
+def test_a_listener_that_other_machines_can_reach_needs_certificates_or_tokens(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(TOKEN)
     path.chmod(0o600)
     with_token = Site.model_validate({"zone": "UTC", "source": [{"name": "a", "token_file": str(path)}]})
+    authority = CertificateAuthority(tmp_path / "identity")
+    authority.server_pair("edges", ["127.0.0.1"], datetime.now(UTC))
+    pair = (authority.folder / "edges.crt", authority.folder / "edges.key")
+    encrypted, with_clients = (Access(tls=ReloadingCertificate(*pair, ca)) for ca in (None, authority.ca_certificate))
     for host in ("0.0.0.0", "10.0.0.7", "::", "monitors.example"):
-        for site, encrypted in ((SITE, False), (SITE, True), (with_token, False)):
+        for site, access in ((SITE, Access()), (SITE, encrypted), (with_token, Access())):
             with pytest.raises(PermanentError, match="other machines can reach"):
-                require_safe(host, Tokens(site), encrypted=encrypted)
-        require_safe(host, Tokens(with_token), encrypted=True)
+                require_safe(host, Tokens(site), access)
+        require_safe(host, Tokens(with_token), encrypted)
+        require_safe(host, Tokens(SITE), with_clients)
     for host in ("127.0.0.1", "::1", "localhost"):
-        require_safe(host, Tokens(SITE), encrypted=False)
+        require_safe(host, Tokens(SITE), Access())

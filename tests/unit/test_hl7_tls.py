@@ -1,13 +1,15 @@
-"""TLS of the MLLP listener: only a valid certificate of the project's CA may send, also after the start."""
+"""TLS of the listeners: only a valid certificate of the project's CA may send, also after the start."""
 
 import asyncio
 import os
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
 from typer.testing import CliRunner
 
 import mqtt.tls
@@ -18,6 +20,7 @@ from edges.hl7.er7 import parse_message
 from edges.hl7.frames import frame
 from edges.hl7.listener import Listener, Peer, serve
 from edges.listener.access import Access
+from edges.listener.http_server import listening, serving
 from edges.sender_commands import app
 from identity import ca
 from identity.authority import CertificateAuthority
@@ -199,6 +202,61 @@ def test_a_new_certificate_is_used_without_a_restart_and_an_invalid_one_is_not(
     os.utime(certificate, ns=(2, 2))
     tls.renew()
     assert tls.context is not first
+
+
+def test_a_client_of_the_http_listeners_needs_a_certificate_that_is_valid_now(
+    authority: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, request = datetime.now(UTC), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    good = client_context(authority, authority.issue_client_pair("sender/central", now))
+    other_name = client_context(authority, authority.issue_client_pair("icu-1-bed-04", now))
+    without = client_context(authority, None)
+    other = CertificateAuthority(tmp_path / "other")
+    other.server_pair("edges", ["127.0.0.1"], now)
+    other.revocation_list(now)
+    of_other_ca = client_context(other, other.issue_client_pair("sender/central", now))
+    tls = server_tls(authority)
+
+    async def story(port: int) -> None:
+        async def ask(context: ssl.SSLContext, between: Callable[[], None] | None = None) -> list[bytes]:
+            """Return the status of the answer to each of two requests of a connection; empty without one."""
+            found = []
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            except OSError:
+                return [b""]
+            with closing(writer):
+                for _ in range(2):
+                    try:
+                        writer.write(request)
+                        found.append((await reader.readuntil(b"\r\n\r\nNot Found"))[9:12])
+                    except (OSError, asyncio.IncompleteReadError):
+                        return [*found, b""]
+                    if between is not None:
+                        between()
+            return found
+
+        def revoke() -> None:
+            authority.revoke("sender/central", now)
+            os.utime(authority.revocation_list_path, ns=(1, 1))
+            tls.renew()
+
+        assert [await ask(context) for context in (good, other_name, without)] == [[b"404"] * 2, [b""], [b""]]
+        assert [await ask(good, revoke), await ask(good), await ask(of_other_ca)] == [[b"404", b""], [b""], [b""]]
+        for name in ("edges.crt", "edges.key"):
+            (authority.folder / name).write_bytes((other.folder / name).read_bytes())
+        authority.ca_certificate.write_bytes(other.ca_certificate.read_bytes())
+        authority.revocation_list_path.write_bytes(other.revocation_list_path.read_bytes())
+        os.utime(authority.revocation_list_path, ns=(2, 2))
+        tls.renew()
+        assert await ask(of_other_ca) == [b"404"] * 2
+
+    async def run() -> None:
+        with listening("127.0.0.1", 0) as taken:
+            async with asyncio.timeout(30), serving(Starlette(), taken, Access(tls=tls)):
+                await story(taken.getsockname()[1])
+
+    asyncio.run(run())
 
 
 def test_a_list_of_names_replaces_the_default(authority: CertificateAuthority) -> None:
