@@ -77,6 +77,7 @@ class DeviceClock:
 
     __slots__ = (
         "_boot",
+        "_earlier",
         "_last_arrival",
         "_last_time",
         "_max_gap",
@@ -103,6 +104,7 @@ class DeviceClock:
         self._last_arrival: datetime | None = None  # and its arrival
         self._moment: datetime | None = None  # arrival of the first reading of the last moment
         self._run: _Run | None = None
+        self._earlier: _Run | None = None  # the same of readings of an earlier boot
         self.interval: timedelta | None = None
         # The gaps that confirm it, and how many in a row did not. No history: it would cost 600 bytes a bed.
         self._min_gap = self._max_gap = ZERO
@@ -158,6 +160,8 @@ class DeviceClock:
             if lag > self.right_within:
                 return self._placed(time, live=False)
             return self._live(min(time, arrival), time, arrival, seq)
+        if self.offset is not None and 0 < boot < self._boot:
+            return self._place_earlier_boot(time, arrival, lag, boot, seq)
         if self.offset is None or (boot and boot != self._boot):
             self._boot, self._seq = boot, 0
             if lag <= self._stale_after:
@@ -188,14 +192,14 @@ class DeviceClock:
             return self._anchor(time, arrival, lag, seq, certain=certain)
         return self._place_old(time, arrival, lag, seq)
 
-    def place_before(self, time: datetime, arrival: datetime, last: datetime | None) -> Placement:
-        """Place an undecided reading, after the next reading of the device was placed; `last`: the place before it."""
+    def place_before(self, time: datetime, arrival: datetime, following: Placement, last: datetime | None) -> Placement:
+        """Place an undecided reading by the one that followed it; `last`: the newest placement before both."""
         offset = self.offset or ZERO
-        if self._run is None and arrival - time - offset <= RIGHT:
+        is_backlog = self._run is not None or not following.live
+        if not is_backlog and arrival - time - offset <= RIGHT:
             return Placement(arrival, live=True)  # the next one has shown that the clock was set
         placed = _shifted(time, offset)
-        newest = last is None or placed > last
-        return Placement(placed, live=self._run is None, certain=self._run is not None, newest=newest)
+        return Placement(placed, not is_backlog, certain=is_backlog, newest=last is None or placed > last)
 
     def place_lone(self, time: datetime, arrival: datetime, now: datetime) -> Placement | None:
         """Place an undecided reading that nothing followed; None before LONE has passed since its arrival."""
@@ -262,6 +266,26 @@ class DeviceClock:
             self._run = _Run(before.start_time, before.start_arrival, time, arrival, backlog)
         return self._placed(_shifted(time, self.offset or ZERO), live=False) if backlog else None
 
+    def _place_earlier_boot(
+        self, time: datetime, arrival: datetime, lag: timedelta, boot: int, seq: int
+    ) -> Placement | None:
+        """Place a reading of an earlier boot than the last one.
+
+        It is of that boot's backlog, of a second device of this name, or of a clock that was set back before it was
+        counted. Readings of the other boot come between, so those of this one have a run of their own.
+        """
+        run = self._earlier
+        if run is None or arrival - run.arrival > STEADY:
+            run = _Run(time, arrival, time, arrival, backlog=False)
+        self._earlier = run._replace(arrival=arrival)
+        arrived = arrival - run.start_arrival
+        if lag <= RIGHT or (arrived >= DISORDER and _is_live_rate(time - run.start_time, arrived, DISORDER)):
+            self._boot = boot
+            return self._anchor(time, arrival, lag, seq, certain=lag > RIGHT)
+        if arrived < DISORDER and time == run.time:
+            return None
+        return self._placed(_shifted(time, self.offset or ZERO), live=False)
+
     def _anchor(
         self, time: datetime, arrival: datetime, lag: timedelta, seq: int, *, exact: bool = False, certain: bool = True
     ) -> Placement:
@@ -324,7 +348,7 @@ class ArrivalOrder:
             self.undecided.append((reading, arrival))
             return decided
         for earlier, at in self.undecided:
-            decided.append((earlier, at, self.clock.place_before(earlier.time, at, last)))
+            decided.append((earlier, at, self.clock.place_before(earlier.time, at, found, last)))
         self.undecided.clear()
         decided.append((reading, arrival, found))
         return decided

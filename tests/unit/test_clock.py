@@ -172,6 +172,28 @@ def test_a_new_boot_brings_another_clock() -> None:
     assert device.placed[-1][1].time == NOW + s(2)
 
 
+def test_a_backlog_of_an_earlier_boot_between_live_readings_is_not_live() -> None:
+    device = Device()
+    backlog = 0
+    for second in range(10):
+        device.send(NOW + s(second), NOW + s(second), boot=2, seq=second + 1)
+        for part in range(4):
+            backlog += 1
+            device.send(NOW + s(backlog - 50), NOW + s(second + 0.2 + part * 0.2), boot=1, seq=backlog)
+    assert device.clock.offset == timedelta()
+    assert all(found.live is (at == found.time) for at, found in device.placed)
+
+
+@pytest.mark.parametrize("behind", [0, 3, 30, 3600])
+def test_of_two_devices_of_one_name_each_is_evaluated(behind: float) -> None:
+    device = Device()
+    for second in range(20):
+        device.send(NOW + s(second), NOW + s(second), boot=20, seq=second + 1)
+        device.send(NOW + s(second + 0.5 - behind), NOW + s(second + 0.5), boot=10, seq=second + 1)
+    assert all(abs(arrival - found.time) <= RIGHT for arrival, found in device.placed[4:] if found.newest)
+    assert sum(found.live and (found.newest or 0 < behind <= 5) for _, found in device.placed) >= 38
+
+
 @pytest.mark.parametrize("rate", [0, 0.5])
 def test_a_clock_that_stops_or_lags_is_noticed_between_fast_readings_too(rate: float) -> None:
     device = Device()
