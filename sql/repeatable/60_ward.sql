@@ -59,6 +59,55 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The usual time between two readings of a device, in seconds, as `DeviceClock.usual_interval` in vitals/clock.py: as
+-- announced, unless readings came at a shorter interval for the last minute; as they arrive where none was announced, NULL
+-- where that is not known either. From the last 40 readings up to a time, or 512 for the minute; what arrives within half
+-- a second is of one moment. A test compares the two.
+CREATE OR REPLACE FUNCTION usual_interval(device text, announced float8, until timestamptz)
+RETURNS float8 LANGUAGE sql STABLE AS $$
+    WITH arrival AS (
+        SELECT arrival_time(v.received_at, v.time, v.arrival_lag_ms) AS at FROM patient_vitals v
+        WHERE v.device_id = $1 AND v.time <= $3 AND v.time > now() - interval '2 days'
+          AND v.time > $3 - coalesce(make_interval(secs => 3 * $2 + 70), interval '1 day')
+        ORDER BY v.time DESC LIMIT CASE WHEN $2 IS NULL THEN 40 ELSE 512 END
+    ), chain AS (
+        SELECT at, count(*) FILTER (WHERE pause >= interval '0.5 s') OVER (ORDER BY at) AS number
+        FROM (SELECT at, at - lag(at) OVER (ORDER BY at) AS pause FROM arrival) AS arrival
+    ), moment AS (
+        SELECT at, extract(epoch FROM at - lag(at) OVER (ORDER BY at))::float8 AS seconds FROM (
+            SELECT min(at) AS at FROM (
+                SELECT *, floor(extract(epoch FROM at - min(at) OVER (PARTITION BY number)) / 0.5) AS part FROM chain) AS chain
+            GROUP BY number, part) AS moment
+    ), usual AS (
+        -- One outage, or two, do not change it; three gaps of another length do.
+        SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY seconds) AS seconds
+        FROM (SELECT seconds FROM moment ORDER BY at DESC LIMIT 5) AS recent
+    )
+    SELECT CASE WHEN $2 IS NULL THEN usual.seconds
+                WHEN usual.seconds < $2 AND (
+                    SELECT max(at) - coalesce(max(at) FILTER (
+                               WHERE moment.seconds NOT BETWEEN usual.seconds / 2 AND usual.seconds * 2), min(at))
+                    FROM moment WHERE moment.seconds IS NOT NULL) >= interval '60 s' THEN usual.seconds
+                ELSE $2 END
+    FROM usual
+$$;
+COMMENT ON FUNCTION usual_interval(text, float8, timestamptz) IS
+    'seconds between two readings of a device, as announced, else as they arrive';
+
+-- The same of now.
+CREATE OR REPLACE FUNCTION usual_interval(device text) RETURNS interval LANGUAGE sql STABLE AS $$
+    SELECT make_interval(secs => usual_interval($1, (SELECT interval_s FROM device d WHERE d.device_id = $1), now()))
+$$;
+
+-- Whether a bed is silent, by the age and the time of its last reading. The usual interval is never longer than
+-- the announced one, so most beds are judged by it alone.
+CREATE OR REPLACE FUNCTION is_silent(age interval, device text, announced float8, last_time timestamptz)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN $1 <= silent_after(NULL) THEN false
+                WHEN $1 > silent_after($3) AND $3 IS NOT NULL THEN true
+                ELSE $1 > silent_after(usual_interval($2, $3, $4)) END
+$$;
+
 -- One row per bed: its last reading and the age of it, the state of its device, its open alerts. The columns of the
 -- signs come last, so that a new one can be appended.
 DO $$
@@ -111,6 +160,11 @@ FROM of_patient AS reading FULL JOIN device USING (device_id)
 FULL JOIN (SELECT * FROM assignment_now WHERE patient_id IS NOT NULL) AS present USING (device_id)
 LEFT JOIN open_alert USING (device_id)
 LEFT JOIN device_clock AS clock USING (device_id)
+LEFT JOIN LATERAL (
+    SELECT greatest(verdict_max_age(), CASE WHEN 3 * device.interval_s <= extract(epoch FROM verdict_max_age()) THEN NULL
+           ELSE silent_after(usual_interval(reading.device_id, device.interval_s, reading.time)) END) AS span
+    OFFSET 0  -- once per bed
+) AS verdict ON reading.time IS NOT NULL
 -- The newest value of each sign up to the last reading, of its patient: a device may send one message per sign.
 LEFT JOIN LATERAL (
     SELECT (array_agg(v.on_oxygen ORDER BY v.time DESC, arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC)
@@ -120,10 +174,10 @@ LEFT JOIN LATERAL (
            %s
     FROM (
         SELECT * FROM patient_vitals v
-        WHERE v.device_id = reading.device_id AND v.time <= reading.time AND v.time >= reading.time - verdict_max_age()
+        WHERE v.device_id = reading.device_id AND v.time <= reading.time AND v.time >= reading.time - verdict.span
           AND reading.time > now() - interval '1 day' AND v.time > now() - interval '2 days'
         UNION ALL
-        SELECT * FROM readings_between(reading.device_id, reading.time - verdict_max_age(), reading.time)
+        SELECT * FROM readings_between(reading.device_id, reading.time - verdict.span, reading.time)
         WHERE reading.time <= now() - interval '1 day'
     ) AS v
     WHERE is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,

@@ -27,7 +27,7 @@ SELECT bed.ward, bed.device_id, bed.patient_id,
             WHEN bed.device_state = 'offline'
                  AND (bed.time IS NULL OR bed.age >= now() - bed.device_state_since) THEN 'OFFLINE'
             WHEN bed.time IS NULL THEN 'WAITING'
-            WHEN bed.age > silent_after(device.interval_s) THEN 'SILENT'
+            WHEN is_silent(bed.age, bed.device_id, device.interval_s, bed.time) THEN 'SILENT'
             WHEN bed.status = 'CRITICAL' THEN 'CRITICAL'
             WHEN bed.sensor_off <> '{}' THEN 'SENSOR OFF'
             WHEN bed.status IS NULL THEN 'WAITING'

@@ -9,7 +9,7 @@ RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- vitals_series of the first bed in `devices`, with an empty row where no reading arrived for more than two points and
--- more than three intervals of the device, so that the line breaks there and nowhere else.
+-- more than three usual intervals of the device, so that the line breaks there and nowhere else.
 DO $$
 DECLARE
     definition CONSTANT text := format($function$
@@ -27,7 +27,7 @@ BEGIN
         RETURN;
     END IF;
     step := series_kept_step($2, $3, points);
-    pause := greatest(2 * step, (SELECT 3 * make_interval(secs => d.interval_s) FROM device d WHERE d.device_id = $1[1]));
+    pause := greatest(2 * step, 3 * usual_interval($1[1]));
     RETURN QUERY EXECUTE format('WITH point ("time", readings, %2$s) AS MATERIALIZED (%%s)
         SELECT * FROM point
         UNION ALL
@@ -74,7 +74,7 @@ BEGIN
     END IF;
     step := greatest(series_kept_step($2, $3, chart_points($2, $3, greatest($4, 60000))), '1 minute');
     origin := CASE WHEN step < '1 day' THEN '2000-01-01Z' ELSE time_bucket('1 day', $2) END;
-    pause := greatest(2 * step, (SELECT 3 * make_interval(secs => d.interval_s) FROM device d WHERE d.device_id = device));
+    pause := greatest(2 * step, 3 * usual_interval(device));
     RETURN QUERY EXECUTE format($query$
     WITH part AS (
         SELECT time_bucket(%1$L::interval, v.bucket, %2$L::timestamptz) AS at, coalesce(v.patient_id, a.patient_id) AS patient,

@@ -30,23 +30,31 @@ def test_a_chart_breaks_only_where_readings_are_missing(weeks: Db) -> None:
     assert whole == []
 
 
-def test_a_device_with_a_long_interval_has_no_gap_between_its_readings(weeks: Db) -> None:
-    """A reading every two minutes, charted by the second: a gap without the interval, none with it."""
+@pytest.mark.parametrize(
+    ("announced_s", "breaks"), [(None, False), (STEP.total_seconds(), False), (1, True), (3600, False)]
+)
+def test_a_device_with_a_long_interval_has_no_gap_between_its_readings(
+    weeks: Db, announced_s: float | None, breaks: bool
+) -> None:
+    """A reading every two minutes, charted by the second. A gap of an hour is one, whatever the device announced."""
     ask = "SELECT count(*) FILTER (WHERE readings IS NULL), count(*) FROM bed_chart('{bed-002}', %s, %s, 1000)"
     with psycopg.connect(weeks.owner_url) as connection:
-        span = (NOW - 30 * MINUTE, NOW)
-        unknown = connection.execute(ask, span).fetchone()
         connection.execute(
             "INSERT INTO device (device_id, ward, state, boot, interval_s, changed_at)"
             " VALUES ('bed-002', 'icu-2', 'online', 1, %s, now())",
-            [STEP.total_seconds()],
+            [announced_s],
         )
-        known = connection.execute(ask, span).fetchone()
+        whole = connection.execute(ask, (NOW - 30 * MINUTE, NOW)).fetchone()
+        connection.execute(
+            "DELETE FROM patient_vitals WHERE device_id = 'bed-002' AND time BETWEEN %s AND %s",
+            (NOW - 90 * MINUTE, NOW - 30 * MINUTE),
+        )
+        broken = connection.execute(ask, (NOW - 2 * HOUR, NOW - 25 * MINUTE)).fetchone()
         connection.rollback()
-    assert unknown is not None
-    assert known is not None
-    assert unknown[0] == known[1] - 1
-    assert known[0] == 0
+    assert whole is not None
+    assert broken is not None
+    assert whole[0] == (whole[1] // 2 if breaks else 0)
+    assert broken[0] == (broken[1] // 2 if breaks else 1)
 
 
 @pytest.mark.parametrize("devices", ["{}", "{unknown}", '{""}', None])

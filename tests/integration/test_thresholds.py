@@ -1,11 +1,13 @@
 """Python and SQL name the condition of a bed alike: the station and Grafana show the same word for the same bed."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import product
+from itertools import cycle, product
 
 import psycopg
 
+from station.bed import BedState
 from tests.support.servers import Db
 from vitals.bed_snapshot import BedSnapshot, Condition
 from vitals.reading import Reading, reading
@@ -63,6 +65,56 @@ def test_a_bed_has_the_same_condition_in_python_and_in_sql(db: Db) -> None:
         found: dict[str, str] = dict(connection.execute("SELECT device_id, condition FROM ward_condition").fetchall())
     assert found == expected
     assert set(expected.values()) == set(Condition) - {Condition.VACANT}, "that depends on the assignment"
+
+
+def sequences() -> Iterator[tuple[float | None, list[tuple[float, str]]]]:
+    """Yield the interval that a device announces, and how long before its last reading each came, with its sign."""
+    for announced, interval in product((None, 1.0, 10.0, 60.0, 1000.0), (0.25, 1.0, 10.0, 20.0, 60.0)):
+        regular = [interval * number for number in range(70)]
+        for some in regular[:2], regular[:3], regular:
+            yield announced, [(ago, "heart_rate") for ago in some]
+            # A sign a message: the oldest one, critical, is two intervals old.
+            yield announced, list(zip(some, cycle(("spo2", "resp_rate", "heart_rate"))))
+        for outage in 3, 40:
+            yield announced, [(ago + 500 * (ago >= outage * interval), "heart_rate") for ago in regular]
+        if interval >= 1:
+            yield (
+                announced,
+                [(ago + part / 10, key) for ago in regular for part, key in enumerate(("spo2", "heart_rate"))],
+            )
+
+
+def test_a_bed_is_silent_or_critical_as_at_the_station_whatever_interval_its_device_announced(db: Db) -> None:
+    """It may be missing or in another unit: then the interval counts at which readings come."""
+    expected: dict[str, tuple[object, ...]] = {}
+    readings_sql = (
+        "COPY patient_vitals (time, device_id, boot, seq, ward, heart_rate, spo2, resp_rate, status, arrival_lag_ms)"
+        " FROM STDIN"
+    )
+    values = {"heart_rate": 200.0, "spo2": 97.0, "resp_rate": 14.0}
+    with psycopg.connect(db.owner_url) as connection, connection.cursor() as cursor:
+        (row,) = connection.execute("SELECT now()")
+        now: datetime = row[0]
+        with cursor.copy(readings_sql) as copy:
+            for (announced, sent), age_s in product(sequences(), (0, 6, 42, 250, 4000)):
+                device = f"bed-{len(expected)}"
+                bed = BedState(DeviceAddress(WARD, device))
+                bed.announced = timedelta(seconds=announced) if announced else None
+                bed.snapshot = bed.snapshot.with_status("online", 0, announced)
+                for number, (ago, key) in enumerate(reversed(sent)):
+                    at = now - timedelta(seconds=age_s + ago)
+                    bed.add_reading(reading(at, {key: values[key]}), WARD, at)
+                    signs = [values[key] if key == other else None for other in values]
+                    copy.write_row([at, device, 0, -1 - number, WARD, *signs, "NORMAL", 0])
+                expected[device] = (bed.snapshot.condition(now), announced, age_s, sent[:4], len(sent))
+        cursor.executemany(
+            "INSERT INTO device (device_id, ward, state, boot, interval_s, changed_at)"
+            " VALUES (%s, %s, 'online', 0, %s, now() - interval '1 day')",
+            [(device, WARD, case[1]) for device, case in expected.items() if case[1]],
+        )
+        connection.execute("ANALYZE patient_vitals")
+        found: dict[str, str] = dict(connection.execute("SELECT device_id, condition FROM ward_condition").fetchall())
+    assert [(found.get(device), *case) for device, case in expected.items() if found.get(device) != case[0]] == []
 
 
 def test_the_functions_of_the_database_return_the_thresholds_of_python(db: Db) -> None:
