@@ -33,12 +33,25 @@ def no_engine() -> str | None:
             return what
         if ended.returncode != 0:
             return what
-    services = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
-    images = [BASE, services["broker"]["image"], services["db"]["image"]]
-    for image in images:
-        if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode != 0:
+    for image in (BASE, compose_image("broker"), local_image("db")):
+        if not _is_here(image):
             return f"the image {image} is not on this machine, and tests fetch none"
     return None
+
+
+def compose_image(service: str) -> str:
+    """The image of a service of docker-compose.yml."""
+    return str(yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"][service]["image"])
+
+
+def local_image(service: str) -> str:
+    """The same without its digest if that is not on this machine: a stand-in, which only has the tag."""
+    image = compose_image(service)
+    return image if _is_here(image) else image.partition("@")[0]
+
+
+def _is_here(image: str) -> bool:
+    return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
 
 
 def servers() -> str:

@@ -144,7 +144,7 @@ def test_images_are_exact_and_ours_has_the_version_of_the_project() -> None:
     assert {images[name] for name in OURS} == {f"vitalflow:{VERSION}"}
     assert images["preflight"] == images["db"], "it must know the database's own major version"
     for image in images.values():
-        assert re.fullmatch(r"[\w/-]+:\d+\.\d+\.\d+(-pg\d+)?", image), image
+        assert re.fullmatch(r"[\w/-]+:\d+\.\d+\.\d+(-pg\d+@sha256:[0-9a-f]{64})?", image), image
     assert {name for name, service in SERVICES.items() if "build" in service} == set(OURS)
 
 
