@@ -167,20 +167,30 @@ class DeviceClock:
             if lag <= self._stale_after:
                 return self._anchor(time, arrival, lag, seq)
             return self._place_old(time, arrival, lag, seq)
-        if seq and seq <= self._seq and self._last_time is not None and time <= self._last_time:
+        counts_anew = seq == 1 and time == self._last_time  # by a clock that counts minutes
+        if 0 < seq <= self._seq and not counts_anew and self._last_time is not None and time <= self._last_time:
             # By number and by time before the last one: sent again, or a gap that is filled late.
             if self._last_time - time <= DISORDER >= arrival - self._last_arrival:  # type: ignore[operator]
-                # Or another part of one moment: some devices number each moment, and send it sign by sign.
-                return self._placed(_shifted(time, self.offset), live=True, certain=False)
+                # Or another part of one moment: some devices number each moment, and send it sign by sign. By a lower
+                # number it is older, also where both have one time, as by a clock that counts in tens of seconds.
+                placed = _shifted(time, self.offset) - (timedelta.resolution if seq < self._seq else ZERO)
+                return Placement(placed, live=True, newest=False)
             if seq == self._seq and time == self._last_time:
                 return self._placed(_shifted(time, self.offset), live=False)
             return self._place_old(time, arrival, lag, seq) or self._placed(_shifted(time, self.offset), live=False)
         late = lag - self.offset
         if late < -AHEAD:
-            return self._anchor(time, arrival, lag, seq)
+            if not 1 < seq <= self._seq or boot != self._boot:
+                return self._anchor(time, arrival, lag, seq)
+            # By its number it was sent before, from before the clock was set back; a device that counts anew goes on.
+            found = self._place_old(time, arrival, lag, seq)
+            return found if found is not None and found.live else Placement(arrival, live=False, newest=False)
         if late <= self._stale_after:
             placed = time + self.offset
-            if self.last is None or placed >= self.last - DISORDER:
+            # After the clock was corrected, the device's time may be behind on the line; its order holds.
+            if last is not None and (self._last_time is None or time >= self._last_time):
+                placed = max(placed, last)
+            if last is None or placed >= last - DISORDER:
                 if late > JITTER and self._keeps_no_time(time, arrival):
                     return self._anchor(time, arrival, lag, seq, exact=True)
                 if late < ZERO and self.offset:  # the least delay is the best estimate
@@ -264,7 +274,8 @@ class DeviceClock:
             self._run = _Run(time, arrival, time, arrival, backlog)
         else:
             self._run = _Run(before.start_time, before.start_arrival, time, arrival, backlog)
-        return self._placed(_shifted(time, self.offset or ZERO), live=False) if backlog else None
+        placed = min(_shifted(time, self.offset or ZERO), arrival)
+        return self._placed(placed, live=False) if backlog else None
 
     def _place_earlier_boot(
         self, time: datetime, arrival: datetime, lag: timedelta, boot: int, seq: int

@@ -123,9 +123,10 @@ def _monitored_signs(bed: Bed, now: datetime) -> tuple[set[str], set[str]]:
     missing: set[str] = set()
     if now - bed.last_live_at > limit:
         return measured, missing
+    newest = min(now, bed.order.clock.last or now)  # a whole reading may come late
     for key in bed.rules.watched_signs:
         measured_at = bed.held.measured_at(key)
-        if measured_at is not None and now - measured_at <= limit and key not in bed.off:
+        if measured_at is not None and newest - measured_at <= limit and key not in bed.off:
             checks = bed.checks.get(key, 0)
             if checks < MONITORED_CHECKS:
                 bed.checks[key] = checks + 1

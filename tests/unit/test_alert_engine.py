@@ -403,6 +403,36 @@ def test_a_cuff_value_with_its_own_earlier_time_raises() -> None:
     assert said == ["pressure raised"]
 
 
+def test_a_sign_that_comes_second_in_numbered_moments_ends_its_alert() -> None:
+    bed = BedDriver(BLUE)
+    said = []
+    for second in range(20):
+        bed.read(second, 80)
+        said += bed.read(second, spo2=70 if second < 10 else 97, arrives=second + 0.01)
+    assert said == ["blue raised", "blue cleared"]
+
+
+def test_a_reading_from_before_the_clock_was_set_back_that_is_sent_again_changes_nothing() -> None:
+    bed = BedDriver()
+    for second in range(20):
+        ahead = 3600 if second < 10 else 0
+        bed.read(second + ahead, 130 if second < 3 else 80, arrives=second, seq=second + 1)
+        if second > 10:
+            bed.read(3600, 190, arrives=second + 0.2, seq=2)
+    assert (bed.bed.alerts, bed.bed.order.clock.offset) == ({}, timedelta())
+
+
+def test_readings_that_are_delayed_by_an_outage_are_no_sign_of_sensors_that_are_off() -> None:
+    bed = BedDriver(rule("off", "all-sensors-off", text="All sensors off", priority="medium", for_s=15))
+    for second in range(30):
+        assert bed.read(second, 80, spo2=97, resp_rate=16) + bed.tick(second) == []
+    for second in (60, 90):
+        assert (
+            bed.read(second, 80, second + 10, spo2=97, resp_rate=16) + bed.tick(second + 11) + bed.tick(second + 14)
+            == []
+        )
+
+
 def test_an_old_value_of_a_sign_that_is_no_input_of_the_score_ends_no_alert() -> None:
     bed = BedDriver(rule("pressure", "diastolic_bp", text="BP low", priority="high", below=40))
     bed.read(0, diastolic_bp=80)

@@ -217,6 +217,23 @@ def test_parts_of_one_moment_with_one_number_or_out_of_order_are_live_and_a_repe
     assert device.live[9:] == [False, False]
 
 
+def test_the_order_of_the_device_holds_after_its_clock_was_found_to_be_right() -> None:
+    device = Device()
+    for number, (time, arrival) in enumerate([(29, 54.7), (30, 55.7), (55, 59.8), (55, 59.9)], 1):
+        device.send(NOW + s(time), NOW + s(arrival), 0, number)
+    assert all(found.live and found.newest for _, found in device.placed)
+
+
+def test_of_two_readings_of_one_time_that_with_the_lower_number_is_older() -> None:
+    device = Device()
+    for number in (1, 2, 4, 3):  # by a clock that counts in tens of seconds
+        device.send(NOW, NOW + s(number / 10), 1, number)
+    assert device.placed[-1][1].time < NOW
+    assert (device.placed[-1][1].newest, device.live) == (False, [True] * 4)
+    device.send(NOW, NOW + s(5), 0, 1)  # started anew
+    assert device.live[-1]
+
+
 def test_the_signs_of_one_moment_are_no_interval() -> None:
     device = Device()
     for second in range(0, 200, 20):
