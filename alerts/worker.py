@@ -222,10 +222,6 @@ class Worker:
             if not self._session.end_stale_connection() and readable:
                 self._set_time()
                 self._throttle.after(self._session.receive(), self._received_at)
-                self._metrics.readings_evaluated.inc(self._engine.evaluated)
-                self._metrics.messages_rejected.inc(self._engine.rejected)
-                self._metrics.messages_throttled.inc(self._engine.throttled)
-                self._engine.evaluated = self._engine.rejected = self._engine.throttled = 0
             if self._held is not None and self._session.is_confirmed:
                 self._resume(self._held)
             self._acknowledge()
@@ -366,11 +362,19 @@ class Worker:
         self._now = self._clock.now()
         if self._session.is_confirmed and self._held is None:  # otherwise missing readings prove nothing
             self._publish(self._engine.tick(self._now))
+        self._count_messages()
         if step := self._clock.find_step():
             raise _HostClockSet(step)
         if self._next_tick >= self._next_count:
             self._next_count = self._next_tick + COUNT_S
             self._update_metrics()
+
+    def _count_messages(self) -> None:
+        metrics, engine = self._metrics, self._engine
+        metrics.readings_evaluated.inc(engine.evaluated)
+        metrics.messages_rejected.inc(engine.rejected)
+        metrics.messages_throttled.inc(engine.throttled)
+        engine.evaluated = engine.rejected = engine.throttled = 0
 
     def _update_metrics(self) -> None:
         metrics, engine = self._metrics, self._engine

@@ -17,6 +17,7 @@ alarm but never end one. docs/alarms.md describes what a user sees of it.
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from vitals.reading import Reading
@@ -235,7 +236,8 @@ class DeviceClock:
             self._steady_since = arrival
             if self._unusual < UNUSUAL_GAPS:
                 return
-        self.interval, self._min_gap, self._max_gap, self._unusual = gap, gap / 2, gap * 2, 0
+        self.interval, self._min_gap, self._max_gap = _usual_gaps(round(gap.total_seconds(), 2))
+        self._unusual = 0
         self._steady_since = arrival
 
     def _keeps_no_time(self, time: datetime, arrival: datetime) -> bool:
@@ -320,6 +322,15 @@ class DeviceClock:
         if newest:
             self.last = time
         return Placement(time, live, certain, newest)
+
+
+@lru_cache(maxsize=1024)
+def _usual_gaps(seconds: float) -> tuple[timedelta, timedelta, timedelta]:
+    """Return a usual interval with the least and the longest gap that confirm it.
+
+    Shared by all devices with this interval: objects of each device's own cost two cache misses per reading.
+    """
+    return timedelta(seconds=seconds), timedelta(seconds=seconds / 2), timedelta(seconds=seconds * 2)
 
 
 def _shifted(time: datetime, offset: timedelta) -> datetime:

@@ -10,6 +10,7 @@ would fall between its bands.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -55,9 +56,25 @@ _SPO2 = {
     (2, True): _points("spo2", _SCALE_2_OXYGEN),
 }
 _PLACES = {key: place for place, key in enumerate(_HELD)}
-_ROWS = tuple((_PLACES[key], SIGN_KEYS.index(key), _STEPS[key], _TABLES[key]) for key in _BANDS)
-_OTHERS = tuple((_PLACES[key], SIGN_KEYS.index(key)) for key in SIGN_KEYS if key not in _BANDS)
 _SIGN_PLACES = tuple(_PLACES[key] for key in SIGN_KEYS)
+
+
+def _row(key: str) -> tuple[int, int, float, float, int, tuple[int, ...]]:
+    """Return where a sign is held and where a reading has it, between which values it has no points, and its points.
+
+    The points of SpO2 depend on the scale. A sign that the score does not use never has any.
+    """
+    place, position = _PLACES[key], SIGN_KEYS.index(key)
+    if key not in _BANDS:
+        return place, position, -inf, inf, 1, ()
+    table, steps = _TABLES[key], _STEPS[key]
+    if key == "spo2":
+        return place, position, inf, -inf, steps, table
+    without = [index for index, points in enumerate(table) if not points]
+    return place, position, without[0] / steps, without[-1] / steps, steps, table
+
+
+_ROWS = tuple(map(_row, SIGN_KEYS))
 _SPO2_PLACE = _PLACES["spo2"]
 _OXYGEN_PLACE = _PLACES["on_oxygen"]
 _CONSCIOUSNESS_PLACE = _PLACES["consciousness"]
@@ -112,7 +129,7 @@ class LastValues:
         self._scale = scale
         self._values: list[float | bool | str | None] = [None] * len(_HELD)
         self._times: list[datetime | None] = [None] * len(_HELD)
-        self._points = [0] * len(INPUTS)
+        self._points = [0] * len(_HELD)
         self._score = (0, 0)  # total and worst part
         self._spo2 = _SPO2[scale, False]
         # Within this time no kept value expires, so only new values have to be scored.
@@ -139,25 +156,24 @@ class LastValues:
             times[_OXYGEN_PLACE] = time
         if consciousness is not None:
             times[_CONSCIOUSNESS_PLACE] = time
-        for index, position in _OTHERS:
-            if values[position] is not None:
-                kept[index], times[index] = values[position], time
         changed = False
-        for index, position, steps, table in _ROWS:
+        known_points = self._points
+        for index, position, low, high, steps, table in _ROWS:
             value = values[position]
             if value is None:
                 continue
             times[index] = time
             if value != kept[index]:
                 kept[index] = value
-                if index == _SPO2_PLACE:
-                    table = self._spo2
-                points = table[int(value * steps + 0.5)]
-                if points != self._points[index]:
-                    self._points[index] = points
+                if low <= value <= high:  # nearly always, and half the time of the table
+                    points = 0
+                else:
+                    points = (self._spo2 if index == _SPO2_PLACE else table)[int(value * steps + 0.5)]
+                if points != known_points[index]:
+                    known_points[index] = points
                     changed = True
         if changed:
-            self._score = (sum(self._points), max(self._points))
+            self._score = (sum(known_points), max(known_points))
         return self._score
 
     def _score_all(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:

@@ -6,7 +6,7 @@ The alert worker publishes its rules, retained, on `services/{name}/rules`, for 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, get_args
@@ -150,7 +150,7 @@ class RuleSet:
     no_data: tuple[Rule, ...] = field(init=False, repr=False)
     device_checks: tuple[Rule, ...] = field(init=False, repr=False)
     watched_signs: frozenset[str] = field(init=False, repr=False)
-    all_monitored: dict[str, int] = field(init=False, repr=False)
+    all_monitored: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         def of(*sources: Source) -> tuple[Rule, ...]:

@@ -11,7 +11,7 @@
   pending until there is a value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -91,7 +91,7 @@ class Bed:
         self.replay_watermark: datetime | None = None  # the newest of them
         self.off: frozenset[str] = frozenset()  # signs whose sensor is off
         self.next_check = now  # of the device itself (`timers`)
-        self.checks: dict[str, int] = {}  # by sign: how many checks it had a value at (`timers`)
+        self.checks: Mapping[str, int] = {}  # by sign: how many checks it had a value at (`timers`)
         self.nothing_measured = False  # as of the last check
         self.pressures: dict[int, tuple[float, datetime]] = {}  # by position in SIGNS: the last value and its time
         self.assignment: Assignment | None = None  # of a patient to this bed, by a person

@@ -85,7 +85,7 @@ def change_patient(bed: Bed, before: str | None, patient: str | None, time: date
             bed.store(bed.rules.by_name[name], state._replace(level=level, beyond=starts))
         bed.refresh_active_signs()
         bed.off = frozenset()
-        bed.checks.clear()
+        bed.checks = {}
     events += apply_rules(bed, bed.ward_rules, bed.limits, time)
     for _, alert in sorted(bed.alerts.items()):
         bed.keep(changed(alert, Change.IDENTIFIED, time, reading_at=bed.last, patient_id=patient), events)

@@ -162,7 +162,8 @@ class Engine:
         self, place: DeviceAddress, payload: bytes, now: datetime, *, dup: bool = False
     ) -> Sequence[Event]:
         # Whatever its clock says, the device measures a patient now.
-        decoded = decode(payload, ANY_TIME, self._topics.time_of_arrival(place, now))
+        topics = self._topics
+        decoded = decode(payload, ANY_TIME, topics.time_of_arrival(place, now) if topics.arrival_time else None)
         if decoded.problems:
             self.rejected += 1
         bed = self.beds.get(place.device) or self._bed(place, now)

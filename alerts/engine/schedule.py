@@ -50,16 +50,21 @@ class Schedule:
         due, self._active = self._active, {}
         reached = _slot(now)
         passed = [bed for slot in [slot for slot in self._slots if slot <= reached] for bed in self._slots.pop(slot)]
+        again: list[Bed] = []
         for bed in passed:
-            if now >= _due(bed):
+            at = _due(bed)
+            if now >= at:
                 due[bed.device] = bed
+                again.append(bed)
+            elif beds.get(bed.device) is bed:  # its next reading has come
+                self._slots.setdefault(max(reached + 1, _slot(at)), []).append(bed)
         events: list[Event] = []
         for bed in due.values():
             if beds.get(bed.device) is bed:
                 events += tick(bed, now)
                 if is_active(bed):
                     self._active[bed.device] = bed
-        for bed in passed:
+        for bed in again:
             if beds.get(bed.device) is bed:
                 self._slots.setdefault(max(reached + 1, _slot(_due(bed))), []).append(bed)
         return events

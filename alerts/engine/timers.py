@@ -105,7 +105,7 @@ def check_device(bed: Bed, now: datetime) -> list[Event]:
 
 def _is_as_usual(bed: Bed, now: datetime) -> bool:
     """Return whether no device check applies: most beds, most of the time."""
-    if bed.counts or bed.off or bed.checks != bed.rules.all_monitored:
+    if bed.counts or bed.off or bed.checks is not bed.rules.all_monitored:
         return False
     offset = bed.order.clock.offset
     if offset is not ZERO and (offset is None or abs(offset) > CLOCK_TOLERANCE):
@@ -129,10 +129,12 @@ def _monitored_signs(bed: Bed, now: datetime) -> tuple[set[str], set[str]]:
         if measured_at is not None and newest - measured_at <= limit and key not in bed.off:
             checks = bed.checks.get(key, 0)
             if checks < MONITORED_CHECKS:
-                bed.checks[key] = checks + 1
+                bed.checks = {**bed.checks, key: checks + 1}
             measured.add(key)
         elif bed.checks.get(key, 0) >= MONITORED_CHECKS:
             missing.add(key)
+    if bed.checks == bed.rules.all_monitored:
+        bed.checks = bed.rules.all_monitored  # one object for all beds is nearly always in the processor's cache
     return measured, missing
 
 
@@ -147,6 +149,13 @@ def _is_nothing_measured(bed: Bed, measured: set[str], missing: set[str]) -> boo
 
 def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     """Raise alerts whose delay has passed since the last reading."""
+    counting = [
+        (bed.rules.by_name[name], state)
+        for name, state in bed.counts.items()
+        if state.depth > state.level and state.is_pending
+    ]
+    if not counting:
+        return
     limit = silent_after(bed.usual_interval)
     if not bed.interval and not bed.order.clock.is_steady:
         # A visit of a few measurements has no later value that the delay could wait for.
@@ -154,9 +163,8 @@ def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     if now - bed.last_live_at > limit:
         return  # the device is silent: its last value is not current
     right_within = bed.order.clock.right_within
-    for name, state in list(bed.counts.items()):
-        rule = bed.rules.by_name[name]
-        if state.is_pending and state.depth > state.level and rule.source in ("sign", "news2", "sensor-off"):
+    for rule, state in counting:
+        if rule.source in ("sign", "news2", "sensor-off"):
             if (rule.source == "sign" and rule.sign in bed.off) or bed.is_replayed(rule):
                 continue
             if right_within is not None and state.at is not None and now - state.at > right_within:
