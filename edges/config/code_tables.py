@@ -143,9 +143,14 @@ class CodeTable:
         if len({meaning.sign for meaning in meanings}) > 1:
             raise Contradiction(f"{' and '.join(str(code)[:60] for code in given)} mean different signs")
         for code, meaning in found:
-            if meaning is None and _is_standard(code):
+            if meaning is None and (_is_standard(code) or self._is_of_another(code.name or code.code, meanings[0])):
                 raise Contradiction(f"{str(code)[:60]} is not known beside {meanings[0].sign}")
         return next(meaning for meaning in meanings if meaning.alone)
+
+    def _is_of_another(self, name: str, meaning: Meaning) -> bool:
+        """Return whether a name is one word, which names another sign than this one."""
+        named = self._named(name) if re.fullmatch(r"\w+", name) else set()
+        return bool(named) and meaning.sign not in named
 
     def _named(self, label: str) -> set[str]:
         """Return the signs that a free text names."""

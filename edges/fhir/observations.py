@@ -29,6 +29,7 @@ _SYSTEMS = {
 }
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _STATUSES = ("final", "amended", "corrected", "preliminary")
+_TESTS = ("HTEST", "TEST", "DEMO", "SIMULATED")
 _CORRECTED = ("amended", "corrected")
 _PANELS = {
     LOINC: frozenset(("85354-9", "55284-4", "35094-2", "85353-1", "8716-3", "34566-0")),
@@ -144,7 +145,7 @@ def _absent_value(element: Element) -> str:
 def _is_test(resource: Element) -> bool:
     meta = object_of(resource, "meta")
     labels = [*objects_of(meta, "security"), *objects_of(meta, "tag")]
-    return any(text_of(label, "code") == "HTEST" for label in labels)
+    return any(text_of(label, "code").upper() in _TESTS for label in labels)
 
 
 def _has_code(element: Element, key: str, code: str) -> bool:
@@ -257,4 +258,5 @@ def _interpretations(element: Element) -> frozenset[str]:
     concepts = list(objects_of({"all": given if isinstance(given, list) else [given]}, "all"))  # FHIR STU3 has one
     codings = [coding for concept in concepts for coding in objects_of(concept, "coding")]
     texts = [text_of(concept, "text") for concept in concepts if not any(objects_of(concept, "coding"))]
-    return frozenset(text.upper() for text in [*(text_of(coding, "code") for coding in codings), *texts])
+    codes = (text_of(coding, "code") or text_of(coding, "display") for coding in codings)
+    return frozenset(text.upper() for text in [*codes, *texts])

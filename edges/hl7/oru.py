@@ -186,7 +186,11 @@ def _groups(message: Message) -> list[_Group]:
             case "PV1":
                 if group.pv1 is not None:
                     order = None
-                    groups.append(group := _Group(group.pid))
+                    is_unclear = not group.observations and group.pv1.raw(3) != segment.raw(3)
+                    groups.append(following := _Group(group.pid))
+                    if is_unclear or (group.problem and not group.observations):
+                        following.problem = "the patient has two places (PV1-3)"
+                    group = following
                 group.pv1 = segment
             case "OBR":
                 order = segment

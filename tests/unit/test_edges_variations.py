@@ -143,6 +143,7 @@ def test_what_the_report_states_counts_for_its_observations(fields: dict[int, st
         f"OBX|1|NM|{HR}^HR-R^Resting heart rate^L||71|{BPM}|||||F",
         f"OBX|1|NM|{SPO2}^rSO2^Cerebral^L||71|{PERCENT}|||||F",
         f"OBX|1|NM|{SYS}^PAP S^PAP S^L||31|mmHg|||||F",
+        f"OBX|1|NM|{SYS}^^Ankle systolic^L||91|mmHg|||||F",
         f"OBX|1|NM|{TEMP}^T2^Tskin^L||31.5|Cel|||||F",
         f"OBX|1|NM|{TEMP}|1.5.1^SKIN|31.5|Cel|||||F",
         f"OBX|1|NM|{TEMP}||31.5|Cel|||||F|||||||||38266002^Left foot^SCT",
@@ -167,6 +168,18 @@ def test_two_beds_in_one_field_are_no_place() -> None:
 def test_a_number_of_several_parts_is_not_that_of_another_patient() -> None:
     [item] = read("PID|||77&8^^^H^MR", PLACE, OBR, obx(HR, "72", BPM)).readings
     assert item.reading.patient_id != "77"
+
+
+def test_a_local_name_of_another_sign_is_a_contradiction() -> None:
+    codes = [f"{HR}^SPO2^SPO2^L", f"{HR}^PULSE^PULSE^L", f"{SPO2}^HR^HR^L", f"{SPO2}^PULSEOX^PulseOx^L"]
+    found = [reasons(read_at_bed(obx(code, "91", PERCENT if SPO2 in code else BPM))) for code in codes]
+    assert found == [[Reason.CONTRADICTION], [Reason.USED]] * 2
+
+
+def test_two_places_of_one_patient_are_no_place() -> None:
+    two = read(PID, PLACE, "PV1||I|ICU 1^^2", OBR, obx(HR, "72", BPM))
+    again = read(PID, PLACE, PLACE, OBR, obx(HR, "72", BPM))
+    assert (reasons(two), reasons(again)) == ([Reason.UNKNOWN_PLACE], [Reason.USED])
 
 
 def test_reports_of_one_patient_at_one_bed_are_read_as_one() -> None:
@@ -208,6 +221,9 @@ ABSENT = [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", 
         {**SKIN, "code": {**SKIN["code"], "text": "Skin temperature"}},
         {"code": {"coding": [loinc("8867-4")], "text": "Resting heart rate"}},
         {"code": {"coding": [loinc("9279-1")], "text": "Ventilator rate"}},
+        {"code": {"coding": [loinc("9279-1")], "text": "Mandatory breath rate"}},
+        {"interpretation": [{"coding": [{"display": "Invalid"}]}]},
+        {**SKIN, "code": {**SKIN["code"], "text": "Blanket temperature"}},
     ],
 )
 def test_an_observation_of_fhir_in_doubt_gives_no_value(changes: dict[str, object]) -> None:

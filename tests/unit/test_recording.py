@@ -250,6 +250,11 @@ def test_separators_decimal_commas_missing_marks_units_and_hours_are_read(
         ("seconds;HR;Temp\n0;82;36,8\n1;82;36.8\n", "line 3 has '36.8', and rows above have ','; expected one decimal"),
         ("seconds,HR,HR\n0,80,120\n", "line 1 names the column 'HR' twice"),
         ("Patient_ID,seconds,HR\n1,0,80\n2,1,120\n", "line 3 belongs to '2' and the first row to '1' in 'Patient_ID'"),
+        (
+            "ID paciente;seconds;FC;TA\n1;0;80;120/80\n2;1;120;90/50\n",
+            "belongs to '2' and the first row to '1' in 'ID pac",
+        ),
+        ("seconds,床号,心率\n0,1,80\n1,2,120\n", "belongs to '2' and the first row to '1' in '床号'"),
         ("MRN,seconds,HR\n1,0,80\n2,1,120\n", "line 3 belongs to '2' and the first row to '1' in 'MRN'"),
         ("seconds,device_id,patient_id,HR\n0,a,,80\n1,b,,120\n", "line 3 belongs to ', b' and the first row to ', a'"),
         ("Bed,seconds,HR\n1,0,80\n2,1,120\n", "in 'Bed'; expected one patient and bed: split the file"),
