@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-_STATISTICS = "mean average avg averaged median maximum max minimum highest lowest variability mittelwert moyenne"
-_LIMITS = "target goal limit limits threshold alarm setting settings baseline predicted delta change trend reserve"
+from vitals.recording.marks import LIMITS, STATISTICS
+
 _GUESSES = "estimated estimate simulated imputed interpolated"
 _OTHERS = "resting walking recovery set vent ventilator mandatory simv index"
 _PLACES = (
     "pulmonary wedge atrial venous fetal foetal intracranial cerebral regional tissue muscle somatic ankle "
     "pap cvp icp svo2 scvo2 sto2 rso2 smo2 abg"
 )
-_WORDS = frozenset(f"{_STATISTICS} {_LIMITS} {_GUESSES} {_OTHERS} {_PLACES}".split())
+_WORDS = frozenset(f"{STATISTICS} {LIMITS} {_GUESSES} {_OTHERS} {_PLACES}".split())
 _SURFACES = (
     "skin tskin finger toe foot feet wrist hand leg calf ankle scalp limb extremity surface peripheral ambient room "
     "air environment environmental mattress blanket incubator warmer water bath dialysate injectate"

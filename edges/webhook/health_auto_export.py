@@ -15,13 +15,14 @@ from edges.webhook.found import Values
 _SUMMARY = ("min", "avg", "max")
 _DEFAULT_UNITS = {"heart_rate": "/min", "respiratory_rate": "/min", "blood_oxygen_saturation": "%"}
 _PRESSURE = "blood_pressure"
+_WHOLE_HOUR = re.compile(r"[T ]\d\d?:00:00(?:\.0+)?\b")
 _MIDNIGHT = re.compile(r"[T ](?:00:00:00(?:\.0+)?(?! ?[AP])|12:00:00(?:\.0+)?\s?AM)", re.IGNORECASE)
 
 
 def read(content: object) -> Values:
     """Return the values of a document; raises InvalidDocument."""
     values = Values()
-    for name, units, point, by_day in _points(content, values):
+    for name, units, point, by_period in _points(content, values):
         keys = {key.casefold(): value for key, value in point.items()}
         time, source = keys.get("date"), text_of(keys, "source")
         unit = units or _DEFAULT_UNITS.get(name, "")
@@ -43,7 +44,7 @@ def read(content: object) -> Values:
                 add(f"{name}.{key}", keys[key])
             if not given:
                 values.add_unknown(name)
-        elif by_day or keys.get("start") != keys.get("end") or _is_summary(statistics, keys.get("qty")):
+        elif by_period or _ends(keys, "start") != _ends(keys, "end") or _is_summary(statistics, keys.get("qty")):
             values.add_summary(name)
         else:
             add(name, statistics[0] if statistics else keys.get("qty"))
@@ -58,16 +59,21 @@ def _is_summary(statistics: list[object], quantity: object) -> bool:
     return len(statistics) < len(_SUMMARY) or any(value != given[0] for value in given)
 
 
-def _is_by_day(points: list[object]) -> bool:
-    """Return whether all points are of whole days: the app dates the mean of a day at midnight, to the second."""
+def _ends(keys: Element, name: str) -> object:
+    return keys.get(name, keys.get(f"{name}date"))
+
+
+def _is_by_period(points: list[object]) -> bool:
+    """Return whether all points are of whole days or hours: the app dates a mean at the begin, to the second."""
     times = [
         value for point in points if isinstance(point, dict) for key, value in point.items() if key.casefold() == "date"
     ]
-    return bool(times) and all(isinstance(time, str) and _MIDNIGHT.search(time) for time in times)
+    begin = _MIDNIGHT if len(times) < 2 else _WHOLE_HOUR
+    return bool(times) and all(isinstance(time, str) and begin.search(time) for time in times)
 
 
 def _points(content: object, values: Values) -> Iterator[tuple[str, str, Element, bool]]:
-    """Iterate over name, unit and content of each point, and whether its metric is one of whole days.
+    """Iterate over name, unit and content of each point, and whether its metric is one of whole days or hours.
 
     Adds what is no metric to `values`.
     """
@@ -88,10 +94,10 @@ def _points(content: object, values: Values) -> Iterator[tuple[str, str, Element
             continue
         points = metric.get("data", [metric])
         points = points if isinstance(points, list) else [points]
-        by_day = _is_by_day(points)
+        by_period = _is_by_period(points)
         for point in points:
             if isinstance(point, dict):
-                yield name, text_of(point, "units") or units, point, by_day
+                yield name, text_of(point, "units") or units, point, by_period
             else:
                 values.add_unknown(name)
 

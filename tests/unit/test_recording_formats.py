@@ -269,6 +269,7 @@ def test_columns_whose_names_have_another_meaning_are_not_read(
         ("seconds,HR,SpO2,status", "0,71,97,F", "1,180,60,D"),
         ("seconds,HR,SpO2,result_status", "0,71,97,final", "1,180,60,entered-in-error"),
         ("seconds,HR,SpO2,qc", "0,71,97,pass", "1,180,60,fail"),
+        ("seconds,HR,SpO2,type", "0,71,97,instant", "1,180,60,hourly mean"),
         ("seconds,HR,SpO2,comment", "0,71,97,no artefact", "1,180,60,Artefact of motion"),
         ("seconds,HR,HR_status,SpO2,SpO2 deleted", "0,71,ok,97,0", "1,180,estimated,60,1"),
     ],

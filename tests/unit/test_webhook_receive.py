@@ -93,6 +93,8 @@ def test_metrics_of_one_moment_are_one_reading_in_the_units_of_the_signs() -> No
         ("heart_rate", "count/min", {"date": AT, "qty": None}, "no_value"),
         ("heart_rate", "count/min", {"date": AT, "qty": 70, "deleted": True}, "no_value"),
         ("heart_rate", "count/min", {"date": AT, "qty": 70, "isEstimated": 1}, "no_value"),
+        ("heart_rate", "count/min", {"date": AT, "qty": 70, "aggregatedBy": "average"}, "no_value"),
+        ("heart_rate", "count/min", {"date": AT, "qty": 70, "startDate": AT, "endDate": AT[:-5] + "+0000"}, "summary"),
         ("heart_rate", "count/min", {"date": AT, "qty": "72 bpm"}, "unreadable"),
         ("heart_rate", "count/min", {"date": AT, "qty": "97,5"}, "unreadable"),
         ("heart_rate", "count/min", {"date": AT, "qty": True}, "unreadable"),
@@ -208,6 +210,15 @@ def test_the_point_of_a_whole_day_is_no_value_of_a_moment(date: str) -> None:
     assert take("health-auto-export", content).counts == {"summary": 1}
     content["data"]["metrics"][0]["data"].append({"date": "2026-11-27 00:05:10 +0100", "qty": 95})
     assert take("health-auto-export", content).counts == {"used": 2}  # of a metric that is not summarised by day
+
+
+def test_points_that_are_all_of_whole_hours_are_means() -> None:
+    content = metrics(("blood_oxygen_saturation", "%", {"date": "2026-11-27 09:00:00 +0100", "qty": 95}))
+    points = content["data"]["metrics"][0]["data"]
+    points.append({"date": "2026-11-27 10:00:00 +0100", "qty": 95})
+    assert take("health-auto-export", content).counts == {"summary": 2}
+    points.append({"date": "2026-11-27 10:04:00 +0100", "qty": 95})
+    assert take("health-auto-export", content).counts == {"used": 3}
 
 
 def test_data_points_of_open_mhealth_count_one_by_one_and_a_statistic_is_none() -> None:

@@ -20,6 +20,7 @@ class Kind(Enum):
     INVALID = "invalid"
     QUALITY = "quality"
     STATUS = "status"
+    TYPE = "type"
     TEXT = "text"
 
 
@@ -33,6 +34,10 @@ NO_MEASUREMENT = (
 )
 """Words by which a value is no measurement, or none any more."""
 
+STATISTICS = "mean average avg averaged median maximum max minimum highest lowest variability mittelwert moyenne"
+LIMITS = "target goal limit limits threshold alarm setting settings baseline predicted delta change trend reserve"
+"""Words by which a value is of another quantity than a sign at a moment."""
+
 _KINDS = {
     Kind.VALID: "valid validity ok good reliable usable accepted gueltig gültig valide válido válida signal_ok "
     "sensor_ok",
@@ -43,8 +48,8 @@ _KINDS = {
     Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor flag flags qc "
     "result_status record_status value_status measurement_status validation_status quality_flag qc_flag quality_status "
     "data_status qualifier",
-    Kind.TEXT: "type data_type value_type kind method comment comments note notes remark remarks annotation "
-    "bemerkung kommentar",
+    Kind.TYPE: "type data_type value_type kind method statistic statistics aggregation aggregate aggregated_by",
+    Kind.TEXT: "comment comments note notes remark remarks annotation bemerkung kommentar",
 }
 KINDS: Mapping[str, Kind] = {plain(name): kind for kind, names in _KINDS.items() for name in names.split()}
 """Plain names of the columns that are marks, without the words before and after them that change nothing."""
@@ -61,6 +66,7 @@ _GOOD = frozenset(
 _NEGATED = r"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bkein )(?<!\bohne )(?<!\bwithout )"
 _WORDS = "|".join(NO_MEASUREMENT.split())
 _BAD_TEXT = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|entered in error)\b")
+_BAD_TYPE = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|min|{'|'.join(f'{STATISTICS} {LIMITS}'.split())})\b")
 # Words of a status; any other status says nothing of the values. A letter alone is that of HL7: deleted, wrong, none.
 _BAD_STATUS = re.compile(
     rf"{_NEGATED}\b(?:{_WORDS}|off|out|error|fault|disconnect(?:ed)?|unplugged|search(?:ing)?|no finger|no signal|"
@@ -82,8 +88,8 @@ def is_bad(kind: Kind, text: str, *, in_percent: bool = False) -> bool:
     number = float(word.replace(",", ".")) if NUMBER.fullmatch(word) else None
     words = re.sub(r"[ -]+", "_", word)
     match kind:
-        case Kind.TEXT:
-            return _BAD_TEXT.search(re.sub(r"[_-]", " ", word)) is not None
+        case Kind.TYPE | Kind.TEXT:
+            return (_BAD_TEXT if kind is Kind.TEXT else _BAD_TYPE).search(re.sub(r"[_-]", " ", word)) is not None
         case Kind.STATUS:
             return _BAD_STATUS.search(re.sub(r"[_-]", " ", word)) is not None and not _OF_ALARMS.search(word)
         case Kind.INVALID:

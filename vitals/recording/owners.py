@@ -24,8 +24,8 @@ OTHER_COLUMNS = frozenset(
     _numbered(
         "device bed monitor patientname person participant resident client user username case room serial host "
         "hostname bett zimmer gerät lit chambre appareil cama habitación dispositivo letto camera apparecchio leito "
-        "quarto kamer apparaat säng łóżko pokój urządzenie койка палата прибор устройство фио yatak oda cihaz 床 床位 病床 "
-        "病室 设备 姓名 氏名 患者氏名 患者姓名 ベッド 機器"
+        "quarto kamer apparaat säng łóżko pokój urządzenie койка палата прибор устройство фио yatak oda cihaz 床 床位 "
+        "病床 病室 设备 姓名 氏名 患者氏名 患者姓名 ベッド 機器"
     )
 ) | {"sensorid", "fallid", "fallnr", "fallnummer"}  # fmt: skip
 _NAMES = "id name nom nombre nome imię naam namn имя ad adsoyad 名前"
