@@ -16,6 +16,7 @@ from vitals.news2 import LastValues, Score
 from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
 from vitals.rules import RuleSet
+from vitals.signs import CRITICAL, classify
 from vitals.thresholds import STALE_AFTER
 from vitals.topics import DeviceAddress
 
@@ -65,6 +66,8 @@ class BedState:
                 self.vacant_since = None
             if not placement.live:
                 continue
+            if not placement.certain and classify(sign_values(reading)) != CRITICAL:
+                placement = self.order.clock.place_late(reading.time, arrival, self.snapshot.seen_at)
             part = reading if placement.newest else self._held.new_part(reading, placement.time)
             if part is None:
                 continue  # sent again

@@ -220,6 +220,14 @@ class DeviceClock:
             return self._anchor(time, arrival, arrival - time, self._seq)
         return self._placed(arrival, live=True, certain=False)
 
+    def place_late(self, time: datetime, arrival: datetime, last: datetime | None) -> Placement:
+        """Place a live reading that may be late as if it were; `last`: the newest one that is shown.
+
+        For screens: it must not replace a newer value. The next reading decides.
+        """
+        placed = min(_shifted(time, self.offset or ZERO), arrival)
+        return Placement(placed, live=True, certain=False, newest=last is None or placed > last)
+
     def _observe_gap(self, arrival: datetime) -> None:
         """Confirm or replace the usual interval, between two moments: the signs of one may come one by one."""
         if self._moment is None:

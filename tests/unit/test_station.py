@@ -263,6 +263,25 @@ def test_a_reading_that_is_sent_again_changes_no_sensor() -> None:
         assert (bed.snapshot.last_values, bed.snapshot.sensor_off) == (shown.last_values, shown.sensor_off)
 
 
+@pytest.mark.parametrize("seconds", [3, 30])
+def test_a_single_reading_that_may_be_late_replaces_no_newer_value_unless_it_is_critical(seconds: float) -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    add(bed, 0, {"spo2": 97})
+    add(bed, 60, {"spo2": 84})
+    add(bed, 60.5, {"spo2": 97, "systolic_bp": 120}, ahead=-seconds)
+    bed.settle(NOW + 63 * SECOND)
+    known = {key: (last.value, last.time) for key, last in bed.snapshot.last_values.items()}
+    assert known == {
+        "spo2": (84, NOW + 60 * SECOND),
+        "systolic_bp": (120, NOW + (60.5 - seconds) * SECOND),
+    }
+    other = BedState(DeviceAddress("icu-1", "bed-1"))
+    add(other, 60, {"spo2": 97})
+    add(other, 60.5, {"spo2": 84}, ahead=-seconds)
+    other.settle(NOW + 63 * SECOND)
+    assert other.snapshot.last_values["spo2"].value == 84
+
+
 def test_a_sensor_that_is_off_scores_nothing() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     add(bed, 1, {"heart_rate": 80, "spo2": 84})
