@@ -123,9 +123,11 @@ WITH open_alert AS (
 ), recent AS MATERIALIZED (
     SELECT * FROM last_reading
 ), not_recent AS MATERIALIZED (
-    -- A device that sends no status is known by an open alert, such as that of its silence.
+    -- A device that sends no status is known by an open alert, such as that of its silence, or by its clock, by which all
+    -- that it sends is older.
     SELECT device_id FROM device WHERE state <> 'forgotten'
     UNION SELECT device_id FROM open_alert
+    UNION SELECT device_id FROM device_clock WHERE clock_offset > interval '1 day'
     EXCEPT SELECT device_id FROM recent
 ), reading AS (
     SELECT * FROM recent

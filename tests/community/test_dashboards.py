@@ -50,6 +50,23 @@ def test_every_panel_has_something_to_show(week: Db, name: str) -> None:
     assert empty <= MAY_BE_EMPTY | (set() if community else OF_COMMUNITY)
 
 
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_shows_the_same_in_every_session(week: Db, name: str) -> None:
+    with as_reader(week) as connection, connection.transaction():
+        now = filled_to(connection)
+        chosen = default_values(connection, DASHBOARDS[name], now)
+        for query in queries(DASHBOARDS[name]):
+            context = QueryContext.for_range(
+                now - RANGES["90 days"], now, query.max_points, query.min_interval_s, chosen
+            )
+            shown = []
+            for zone in ("UTC", "America/New_York", "Asia/Kathmandu"):
+                connection.execute("SELECT set_config('timezone', %s, true)", [zone])
+                rows = execute(connection, query, context).rows
+                shown.append([[v.timestamp() if isinstance(v, datetime) else v for v in row] for row in rows])
+            assert shown[1:] == shown[:1] * 2, query
+
+
 def test_the_alert_rules_return_a_number_and_fire(week: Db) -> None:
     rules = list(rule_queries(read_provisioning()))
     assert len(rules) == 2

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import paho.mqtt.client as mqtt
+import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer
@@ -179,6 +180,20 @@ def test_a_score_of_a_reading_from_a_clock_that_was_ahead_is_as_old_as_its_arriv
     )
     assert db.one("SELECT stale AND age >= interval '2 minutes' FROM news2_latest") is True
     assert db.one("SELECT age >= interval '2 minutes' FROM ward_now") is True
+
+
+def test_a_bed_whose_clock_is_days_behind_is_on_the_ward_without_a_status(db: Db) -> None:
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute(
+            "INSERT INTO device_clock (device_id, clock_offset, changed_at) VALUES ('foreign', '20 days', now())"
+        )
+        connection.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, spo2, status, received_at)"
+            " VALUES (now() - interval '20 days 1 s', 'foreign', 1, 1, 'icu-1', 70, 'CRITICAL', now() - interval '1 s')"
+        )
+        assert connection.execute("SELECT device_id, condition, age_s FROM ward_board").fetchall() == [
+            ("foreign", "CRITICAL", 1)
+        ]
 
 
 def test_a_reading_without_time_of_a_listed_device_gets_the_time_of_its_arrival(
