@@ -25,7 +25,12 @@ _MARKS = (  # names of marks, longest first
     "signal[ _-]?quality", "quality", "sqi", "confidence", "conf", "is[ _-]?valid", "validity", "valid", "invalid",
     "artifact", "error", "simulated", "status",
 )  # fmt: skip
-_NO_FINGER = re.compile(r"\bno[ _-]?finger\b|\bfinger (?:is )?(?:not|removed)\b|\bsensor[ _-]?off\b", re.IGNORECASE)
+_NO_FINGER = re.compile(
+    r"\bno[ _-]?finger\b|\bfinger (?:is )?(?:not|removed)\b|\bsensor[ _-]?off\b|"
+    r"\bfinger(?:[ _-]?(?:detected|present))?\s*[:=]\s*(?:0|no|none|false|off)\b",
+    re.IGNORECASE,
+)
+_SIMULATED = re.compile(r"\b(?:simulat(?:ed|ion|or)|demo|test[ _-]?mode|calibrat(?:ing|ion))\b", re.IGNORECASE)
 _VALID = re.compile(r"\b(hr|heart[ _-]?rate|bpm|spo2)[ _-]?valid(?:ity)?\s*[:=]\s*(\w+)", re.IGNORECASE)
 _MARK = re.compile(rf"\b({'|'.join(_MARKS)})\s*[:=]\s*([^\s,;|]+)", re.IGNORECASE)
 _VALID_KEY = re.compile(r"(hr|heartrate|bpm|spo2)valid(?:ity)?|valid(hr|heartrate|bpm|spo2)")
@@ -252,6 +257,8 @@ def parse_text(line: str, labels: Labels) -> Moment | None:
         if is_bad(KINDS[plain(mark[1])], mark[2]):
             labelled = (label.sign for label, found in labels.in_text(line) if _is_before(line, found, mark))
             _leave_out(moment, next(labelled, None))
+    if _SIMULATED.search(line):
+        _leave_out(moment, None)
     moment.off = bool(_NO_FINGER.search(line))
     return moment if moment.signs or moment.off else None
 

@@ -48,7 +48,8 @@ _KINDS = {
     Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor flag flags qc "
     "result_status record_status value_status measurement_status validation_status quality_flag qc_flag quality_status "
     "data_status qualifier",
-    Kind.TYPE: "type data_type value_type kind method statistic statistics aggregation aggregate aggregated_by",
+    Kind.TYPE: "type data_type value_type kind method mode statistic statistics aggregation aggregate aggregated_by "
+    "event command cmd",
     Kind.TEXT: "comment comments note notes remark remarks annotation bemerkung kommentar",
 }
 KINDS: Mapping[str, Kind] = {plain(name): kind for kind, names in _KINDS.items() for name in names.split()}
@@ -66,7 +67,7 @@ _GOOD = frozenset(
 _NEGATED = r"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bkein )(?<!\bohne )(?<!\bwithout )"
 _WORDS = "|".join(NO_MEASUREMENT.split())
 _BAD_TEXT = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|entered in error)\b")
-_BAD_TYPE = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|min|{'|'.join(f'{STATISTICS} {LIMITS}'.split())})\b")
+_BAD_TYPE = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|min|set|test|config|{'|'.join(f'{STATISTICS} {LIMITS}'.split())})\b")
 # Words of a status; any other status says nothing of the values. A letter alone is that of HL7: deleted, wrong, none.
 _BAD_STATUS = re.compile(
     rf"{_NEGATED}\b(?:{_WORDS}|off|out|error|fault|disconnect(?:ed)?|unplugged|search(?:ing)?|no finger|no signal|"
