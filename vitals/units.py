@@ -9,7 +9,8 @@ _SYNONYMS = {
     # code of MDC, Philips MDIL, name of MDC, UCUM, and what senders write
     "beat/min": "264864 0004-0aa0 mdc_dim_beat_per_min {beat}/min {beats}/min /min{beats} beat/min beats/min "
     "beats_per_minute beats/minute beat/minute {pulse}/min pulses/min pulse/min "
-    "schläge/min schläge_pro_minute batt/min batt./min battements/min latidos/min lpm battiti/min slagen/min slag/min "
+    "schläge/min schläge_pro_minute bat/min bat./min "
+    "batt/min batt./min battements/min latidos/min lpm battiti/min slagen/min slag/min "
     "uderzeń/min ud/min ud./min уд/мин уд./мин уд.в_мин. уд._в_мин. ударов/мин atım/dk 拍/分",
     "breath/min": "264928 0004-0ae0 mdc_dim_resp_per_min {breath}/min {breaths}/min {resp}/min breath/min breaths/min "
     "rpm br/min resp/min brpm breaths_per_minute breaths/minute breath/minute cycles/min atti/min atemzüge/min "

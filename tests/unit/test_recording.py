@@ -236,6 +236,10 @@ def test_separators_decimal_commas_missing_marks_units_and_hours_are_read(
         ("seconds,Temp\n0,98.6\n1,99.1\n", "looks like degrees Fahrenheit; expected Cel: convert the column 'Temp'"),
         ("seconds,SpO2\n0,0.97\n1,0.95\n", "line 2 has '0.97' for spo2 in column 'SpO2'; expected percent"),
         ("seconds,SpO2\n0,98\n1,0.95\n", "line 3 has '0.95' for spo2 in column 'SpO2'; expected percent"),
+        (
+            "seconds,HR,Temp\n0,71,22.5\n1,71,28\n",
+            "temperature is 22.5 to 28 in all rows, which looks like that of a room",
+        ),
         ("seconds,SpO2\n0,1\n1,1\n", "spo2 is 1 to 1 in all rows, which looks like a fraction"),
         ("seconds,RR\n0,0.82\n1,0.85\n", "looks like intervals between two heart beats"),
         ("seconds,SBP,DBP\n0,16.1,10.2\n", "looks like kPa; expected mm[Hg]"),

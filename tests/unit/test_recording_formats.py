@@ -219,6 +219,8 @@ def test_units_and_sensors_in_names_rows_and_cells_are_read(
         (("27-Nov-2026 10:00", "27 November 2026 10:01"), "2026-11-27T09:01:00+00:00"),
         (("1795341000", "1795341001.25"), "2026-11-22T09:50:01.250000+00:00"),
         (("1795341000", "1795341001"), "2026-11-22T09:50:01+00:00"),
+        (("2026年11月27日 10:00", "2026年11月27日10时00分05秒"), "2026-11-27T09:00:05+00:00"),
+        (("27.11.2026 1:00:00 p. m.", "27.11.2026 1:00:01 p. m."), "2026-11-27T12:00:01+00:00"),
     ],
 )
 def test_times_with_a_zone_and_an_order_that_are_given_become_moments(
@@ -237,6 +239,7 @@ def test_times_with_a_zone_and_an_order_that_are_given_become_moments(
         ("seconds,HR,PR,RR,QRS,QTc", ("PR", "RR", "QRS", "QTc")),
         ("seconds,HR,HR_min,HR [Max],SpO2_1,Temp 1", ("HR_min", "HR [Max]", "SpO2_1", "Temp 1")),
         ("seconds,HR,Pulse (mmHg),T1,SaO2", ("Pulse (mmHg)", "T1", "SaO2")),
+        ("seconds,HR,temperature,cadence", ("temperature", "cadence")),
         ("seconds,HR,PAS,PAD,FR,AF,HF", ("PAS", "PAD", "FR", "AF", "HF")),
     ],
 )

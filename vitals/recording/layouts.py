@@ -149,9 +149,27 @@ CHALLENGE_NAMES = frozenset(("temp", "sbp", "map", "dbp"))
 OTHER_MEANINGS = (
     (frozenset(("pleth", "ppg", "ecg", "i", "ii", "iii", "avr", "avl", "avf", "mcl1")), frozenset(("resp",))),
     (frozenset(("qrs", "qrsd", "qt", "qtc")), frozenset(("pr", "rr"))),
-    (frozenset(("humidity", "hum", "rh", "relativehumidity", "luftfeuchtigkeit")), frozenset(("temp", "temperature"))),
+    (
+        frozenset(
+            (
+                "humidity",
+                "hum",
+                "rh",
+                "relativehumidity",
+                "luftfeuchtigkeit",
+                "cadence",
+                "altitude",
+                "positionlat",
+                "speed",
+            )
+        ),
+        frozenset(("temp", "temperature")),
+    ),
 )
-"""Columns that show that others, named like signs, are waveforms, intervals of an ECG, and temperatures of a room."""
+"""Columns that show that others, named like signs, are waveforms, intervals of an ECG, and temperatures of a room.
+
+Cadence, altitude and the like: of a sports watch, whose temperature is its own.
+"""
 
 # In Romance languages; elsewhere pressures of the pulmonary artery (PAS, PAD), flow rates and other quantities.
 _SHORT = frozenset(("fc", "fr", "ta", "tas", "tad", "pas", "pad"))
@@ -244,14 +262,17 @@ def _own_names(key: str, label: str, short: str) -> tuple[str, ...]:
 # Not here, as they have other meanings too: AF and HF (fibrillation and failure), САД (a mean pressure), PA.
 _USUAL_NAMES = {
     "heart_rate": (
-        "heartrate", "ECG HR", "HR ECG", "Herzfrequenz", "fréquence cardiaque", "frecuencia cardíaca",
-        "frequenza cardiaca", "hartslag", "hartfrequentie", "frequência cardíaca", "hjärtfrekvens", "FC",
+        "heartrate", "beats per minute", "ECG HR", "HR ECG", "Herzfrequenz", "fréquence cardiaque",
+        "frecuencia cardíaca", "frequenza cardiaca", "hartslag", "hartfrequentie", "frequência cardíaca",
+        "hjärtfrekvens",
+        "FC",
         "częstość akcji serca", "częstość pracy serca", "ЧСС", "частота сердечных сокращений", "kalp hızı",
         "kalp atış hızı", "心率", "心拍数", "心拍",
     ),
     "spo2": (
         "O2Sat", "SatO2", "O2 saturation", "oxygen level", "pulse oximetry", "blood oxygen", "SpO2 level",
-        "Sauerstoffsättigung", "Sauerstoffsaettigung", "O2-Sättigung", "saturation en oxygène", "saturación de oxígeno",
+        "Sauerstoffsättigung", "Sauerstoffsaettigung", "O2-Sättigung", "saturation", "saturatie",
+        "saturation en oxygène", "saturación de oxígeno",
         "saturazione di ossigeno", "saturazione ossigeno", "zuurstofsaturatie", "saturação de oxigénio",
         "saturação de oxigênio", "syremättnad", "saturacja", "saturacja krwi", "сатурация", "сатурация крови",
         "насыщение крови кислородом", "oksijen satürasyonu", "satürasyon", "血氧", "血氧饱和度", "氧饱和度",
@@ -271,7 +292,7 @@ _USUAL_NAMES = {
     ),
     "systolic_bp": (
         "systolic", "sys", "systolic BP", "NBPSys", "NBP systolic", "NIBP sys", "NIBP SBP", "BP sys", "BP (sys)",
-        "BP systolic", "blood pressure systolic", "blood pressure (systolic)", "systolisch",
+        "BP systolic", "blood pressure systolic", "blood pressure (systolic)", "systolisch", "Systole",
         "Blutdruck systolisch", "systolischer Blutdruck", "systolique", "pression systolique", "sistólica",
         "presión sistólica", "pressione sistolica", "pressão sistólica", "bovendruk", "pression artérielle systolique",
         "presión arterial sistólica", "pressione arteriosa sistolica", "pressão arterial sistólica", "TAS", "PAS",
@@ -280,7 +301,7 @@ _USUAL_NAMES = {
     ),
     "diastolic_bp": (
         "diastolic", "dia", "diastolic BP", "NBPDias", "NBPDia", "NBP diastolic", "NIBP dia", "NIBP DBP", "BP dia",
-        "BP (dia)", "BP diastolic", "blood pressure diastolic", "blood pressure (diastolic)", "diastolisch",
+        "BP (dia)", "BP diastolic", "blood pressure diastolic", "blood pressure (diastolic)", "diastolisch", "Diastole",
         "Blutdruck diastolisch", "diastolischer Blutdruck", "diastolique", "pression diastolique", "diastólica",
         "presión diastólica", "pressione diastolica", "pressão diastólica", "onderdruk",
         "pression artérielle diastolique", "presión arterial diastólica", "pressione arteriosa diastolica",
@@ -299,7 +320,8 @@ _SECOND_SENSOR = {
 }  # fmt: skip
 _INSTANTS = (
     "time", "timestamp", "datetime", "date time", "date/time", "date & time", "date and time", "time and date",
-    "recorded at", "measured at", "charttime", "ts", "epoch", "unix time", "unix timestamp", "Datum und Uhrzeit",
+    "recorded at", "measured at", "measurement date", "measurement time", "Messdatum", "Messzeitpunkt",
+    "charttime", "ts", "epoch", "unix time", "unix timestamp", "Datum und Uhrzeit",
     "Datum/Uhrzeit", "date et heure", "date/heure", "fecha y hora", "fecha/hora", "data e ora", "data/ora",
     "data e hora", "data/hora", "datum en tijd", "datum och tid", "data i godzina", "data i czas", "дата и время",
     "дата/время", "tarih saat", "tarih ve saat", "tarih/saat", "测量时间", "记录时间", "采集时间", "日期时间", "日時",

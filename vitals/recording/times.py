@@ -29,6 +29,7 @@ _CLOCK_FIRST = re.compile(  # brackets: rdsamp
     r"\[?(\d{1,2}:\d\d:\d\d(?:\.\d{1,9})?(?:\s*[ap]m)?),?\s+([^\]]*\d{4})\]?", re.ASCII | re.IGNORECASE
 )
 _SINCE_1970_WITH_FRACTION = re.compile(r"(\d{10})\.(\d{1,9})", re.ASCII)
+_EAST_ASIAN = str.maketrans({"年": "-", "月": "-", "日": " ", "时": ":", "時": ":", "分": ":", "秒": ""})
 _ZONE = re.compile(r"z|utc|gmt|(?:utc|gmt)?[+-](?:0\d|1[0-4]):?[0-5]\d", re.ASCII | re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)(?:[.,](\d{1,9}))?", re.ASCII)
 _MINUTES_AND_SECONDS = re.compile(r"(\d{1,2}):([0-5]\d)\.(\d{1,9})", re.ASCII)  # rdsamp; the fraction shows the seconds
@@ -156,6 +157,8 @@ def _with_numbers(text: str) -> str:
     """Return a time with the date first, and year, month and day as numbers if the month has a name."""
     if match := _CLOCK_FIRST.fullmatch(text):
         text = f"{match[2]} {match[1]}"
+    if "年" in text:
+        text = text.translate(_EAST_ASIAN).rstrip(":")
     match = _NAMED_MONTH.match(text)
     if match is None:
         return text
