@@ -164,7 +164,8 @@ class Observations:
         if self.first_at is None:
             self.first_at = arrival
         self.last_at = arrival
-        decoded = decode(payload, TimeWindow.at(arrival, self._retention))
+        window = TimeWindow.at(arrival, self._retention)
+        decoded = decode(payload, window, self._topics.time_of_arrival(bed, arrival))
         self.readings += len(decoded.readings)
         self.backlog += len(decoded.readings) if len(decoded.readings) > 1 else 0
         for reading in decoded.readings:

@@ -115,7 +115,7 @@ class Engine:
             # A retained reading is of no known age: it says nothing about the present.
             return () if retained else self._take_readings(place, payload, now, dup=dup)
         if kind == "status":
-            return self._record_cleared(self._take_status(place, payload, now))
+            return self._record_cleared(self._take_status(place, payload, now, retained=retained))
         return self._record_cleared(self._take_setting(kind, topic.decode(), place, payload, now, retained=retained))
 
     def tick(self, now: datetime) -> Sequence[Event]:
@@ -177,7 +177,9 @@ class Engine:
         self.evaluated += len(decoded.readings)
         return self._record_cleared(events) if events else ()
 
-    def _take_status(self, place: DeviceAddress, payload: bytes, now: datetime) -> Sequence[Event]:
+    def _take_status(
+        self, place: DeviceAddress, payload: bytes, now: datetime, *, retained: bool = False
+    ) -> Sequence[Event]:
         try:
             status = decode_status(payload)
         except ValueError:
@@ -190,6 +192,8 @@ class Engine:
             del self.beds[place.device]
             return close_all(bed, DEVICE_REMOVED, now)
         bed = self._bed(place, now)
+        if retained and status.boot < (bed.boot or 0):
+            return ()  # what it left in the ward that it was moved from
         online = status.state == "online"
         self._schedule.activate(bed)
         if online:

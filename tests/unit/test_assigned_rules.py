@@ -348,3 +348,13 @@ def test_a_revoked_device_is_no_bed_and_raises_no_alert() -> None:
         assert not engine.take(f"vitalflow/{kind}/icu-1/bed-1".encode(), b"", False, at(1))
     assert not engine.beds
     assert not engine.tick(at(120))
+
+
+def test_a_birth_that_a_device_left_in_its_former_ward_changes_nothing() -> None:
+    ward = Ward()
+    for place, boot, interval_s in (("ed", 2, 1), ("icu", 1, 3600)):
+        payload = json.dumps({"state": "online", "boot": boot, "interval_s": interval_s}).encode()
+        ward.engine.take(f"vitalflow/status/{place}/mon-1".encode(), payload, True, at(0))
+    ward.measure(3, heart_rate=80, boot=2)
+    ward.pass_time(20)
+    assert "no-data" in ward.alerts

@@ -26,9 +26,9 @@ TOPIC = "vitalflow/vitals/icu-1/bed-1"
 AFTER = BEGIN + timedelta(seconds=30)
 
 
-def observe(*payloads: Any, offset_s: float = 0.0, qos: int = 1) -> Observations:
+def observe(*payloads: Any, offset_s: float = 0.0, qos: int = 1, topics: Topics | None = None) -> Observations:
     """A device that sends these, one a second, with the time filled in."""
-    seen = Observations(Topics(), "bed-1", timedelta(days=30), BEGIN)
+    seen = Observations(topics or Topics(), "bed-1", timedelta(days=30), BEGIN)
     for number, payload in enumerate(payloads):
         arrival = BEGIN + timedelta(seconds=number)
         if isinstance(payload, dict):
@@ -55,6 +55,11 @@ def test_a_right_device_has_no_finding() -> None:
     assert texts["publishes"] == f"{TOPIC}: 10 messages"
     assert texts["interval"] == "1.0 s"
     assert texts["clock"] == "right"
+
+
+def test_a_device_that_is_listed_as_one_without_a_clock_needs_no_time() -> None:
+    assert wrong(observe(b'{"spo2": 97}', topics=Topics(arrival_time={"icu-1/+"}))) == []
+    assert "no_time" in wrong(observe(b'{"spo2": 97}'))[0]
 
 
 def test_a_login_without_readings_names_the_right_topic() -> None:
