@@ -81,6 +81,7 @@ class Admission(Struct, frozen=True, kw_only=True):
     action       merge: the number of the assigned patient is replaced by `patient_id`
     patient_id   None: the bed is discharged and no patient was assigned
     bed          of a transfer: the bed that the patient is moved to
+    former_patient_id   of a merge: the number that `patient_id` replaces
     """
 
     action: Literal["admit", "transfer", "discharge", "merge"]
@@ -89,6 +90,7 @@ class Admission(Struct, frozen=True, kw_only=True):
     profile: Text | None = None
     spo2_scale: int | None = None
     bed: Text | None = None
+    former_patient_id: Text | None = None
 
 
 _command = msgspec.json.Decoder(_Command).decode
@@ -166,7 +168,7 @@ def _assigned(assignment: Assignment | None, ward: str, device: str) -> AuditRec
 
 
 def _admitted(admission: Admission, ward: str, device: str, user: str) -> AuditRecord:
-    detail = _detail(admission, "patient_id", "profile", "spo2_scale", "bed")
+    detail = _detail(admission, "patient_id", "profile", "spo2_scale", "bed", "former_patient_id")
     return AuditRecord(admission.action, admission.time, user, ward, device, detail=detail)
 
 

@@ -261,4 +261,5 @@ def _record(
         profile=assigned.profile if assigned else None,
         spo2_scale=assigned.spo2_scale if assigned else None,
         bed=f"{bed.ward}/{bed.device}" if bed else None,
+        former_patient_id=event.former_patient_id if action == "merge" else None,
     )

@@ -11,3 +11,19 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         RETURNING 1)
     SELECT count(*) FROM dropped
 $$;
+
+-- Give the number that a hospital's system merged another one into what is stored of that one and not of itself, when
+-- the merge enters the audit log: both are of one patient. With the owner's rights, so that ingest can read no name.
+CREATE OR REPLACE FUNCTION merge_names() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO names.patient_name AS known (patient_id, name, birth_date, changed_by)
+    SELECT NEW.detail ->> 'patient_id', name, birth_date, NEW.actor FROM names.patient_name
+    WHERE lower(patient_id) = lower(NEW.detail ->> 'former_patient_id')
+      AND lower(patient_id) <> lower(NEW.detail ->> 'patient_id')
+    ON CONFLICT (lower(patient_id)) DO UPDATE
+    SET name = coalesce(known.name, excluded.name), birth_date = coalesce(known.birth_date, excluded.birth_date);
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER merge_names AFTER INSERT ON audit_event FOR EACH ROW
+    WHEN (NEW.action = 'merge') EXECUTE FUNCTION merge_names();

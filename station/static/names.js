@@ -5,6 +5,7 @@ import { getJson } from "./api.js";
 import { el } from "./dom.js";
 import { noChanges, notify, onChange, store } from "./store.js";
 
+const AGAIN_MS = 3000; // the name of a number that a hospital's system has merged is stored after it is assigned
 const RETRY_MS = 5000;
 
 /** @typedef {{ patient_id: string, name: string, birth_date: string | null }} NamedPatient */
@@ -16,6 +17,7 @@ const asked = new Map();
 let loaded = false;
 let fetching = false;
 let outdated = false;
+let again = 0; // timer
 
 /** Whether the site stores names. */
 export function areNamesStored() {
@@ -88,6 +90,12 @@ onChange((changes) => {
     changed = true;
   }
   if (!changed) return;
+  refresh();
+  clearTimeout(again);
+  again = setTimeout(refresh, AGAIN_MS);
+});
+
+function refresh() {
   outdated = true;
   fetchNames();
-});
+}

@@ -212,7 +212,7 @@ def test_a_stay_by_mllp_is_on_the_station_in_the_history_and_in_the_audit_record
     assert db.rows(record) == [
         ("edges", "admit", "bed-1", {"patient_id": "77", "profile": "child-5-11"}),
         ("edges", "transfer", "bed-1", {"patient_id": "77", "bed": "icu-1/bed-2"}),
-        ("edges", "merge", "bed-2", {"patient_id": "78", "profile": "child-5-11"}),
+        ("edges", "merge", "bed-2", {"patient_id": "78", "profile": "child-5-11", "former_patient_id": "77"}),
         ("edges", "discharge", "bed-2", {"patient_id": "78"}),
     ]
     everything = str(db.rows("SELECT string_agg(audit_event::text, ' ') FROM audit_event"))

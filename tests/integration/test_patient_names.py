@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from mqtt.one_shot import connect_once
 from stack.servers import DatabaseServer
@@ -186,6 +187,24 @@ def test_only_the_role_of_the_station_reads_names_and_it_reads_nothing_else(db: 
     for table in ("patient_vitals", "assignment", "audit_event", "alert_event", "ward_board"):
         with psycopg.connect(db.names_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
+
+
+def test_the_number_that_another_one_is_merged_into_keeps_its_name_or_gets_that_of_the_other(db: Db) -> None:
+    merges = [("77", "Old-1"), ("78", "old-2"), ("79", "old-3"), ("Old-4", "old-4")]
+    stored = [("old-1", "Ada", BORN), ("78", "Bert", None), ("old-2", "B.", BORN), ("old-4", "Cleo", None)]
+    with psycopg.connect(db.names_url) as names:
+        insert = "INSERT INTO names.patient_name (patient_id, name, birth_date, changed_by) VALUES (%s, %s, %s, 'x')"
+        names.cursor().executemany(insert, stored)
+    with psycopg.connect(db.owner_url) as owner:
+        for patient, former in merges:
+            owner.execute(
+                "INSERT INTO audit_event (time, received_at, actor, action, device_id, detail, topic, payload_sha256)"
+                " VALUES (now(), now(), 'edges', 'merge', 'bed-1', %s, 't', '')",
+                [Jsonb({"patient_id": patient, "former_patient_id": former})],
+            )
+    found = db.rows("SELECT patient_id, name, birth_date::text FROM names.patient_name ORDER BY patient_id")
+    kept = [row for row in stored if row[0] != "78"]
+    assert found == [("77", "Ada", BORN), ("78", "Bert", BORN), *kept]
 
 
 def test_names_are_deleted_when_the_patient_was_on_no_bed_within_the_retention(db: Db) -> None:
