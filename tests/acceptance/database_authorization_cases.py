@@ -1,6 +1,6 @@
 """Attempts to exceed a database role's rights, each with the reason it must fail for and what is allowed.
 
-`test_attacks_on_the_database.py` makes every attempt on a real server, as the real login. Others may take the list.
+`test_database_authorization.py` makes every attempt on a real server, as the real login. Others may take the list.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,6 @@ ATTEMPTS = [
         READING + " ON CONFLICT DO NOTHING",
     ),
     Attempt("ingest", "removes readings", ("DELETE FROM patient_vitals",), "SELECT drop_old_readings()"),
-    Attempt("ingest", "empties the table", ("TRUNCATE patient_vitals",), READING),
     Attempt("ingest", "drops chunks", ("SELECT drop_chunks('patient_vitals', now())",), "SELECT drop_old_readings()"),
     Attempt("ingest", "reads what was rejected", ("SELECT payload FROM rejected_message",), READING),
     Attempt("ingest", "reads who did what", ("SELECT actor, detail FROM audit_event",), RECORD),
@@ -57,7 +56,6 @@ ATTEMPTS = [
     Attempt("ingest", "shortens the retention", ("UPDATE retention_setting SET period = '0 s'",), READING),
     Attempt("ingest", "makes a table", ("CREATE TABLE public.mine (x int)",), "CREATE TEMP TABLE mine (x int)"),
     Attempt("ingest", "makes a schema", ("CREATE SCHEMA mine",), READING),
-    Attempt("ingest", "makes a role", ("CREATE ROLE friend",), READING),
     Attempt("ingest", "makes itself superuser", ("ALTER ROLE CURRENT_USER SUPERUSER",), READING),
     Attempt("ingest", "becomes the owner", ("SET ROLE vitalflow",), "SET ROLE vitalflow_ingest"),
     Attempt("ingest", "takes the owner's name", ("SET SESSION AUTHORIZATION vitalflow",), READING),
@@ -67,12 +65,25 @@ ATTEMPTS = [
     Attempt("ingest", "reads a file", ("SELECT pg_read_file('/etc/passwd')",), READING),
     Attempt("ingest", "loads a library", ("LOAD '/tmp/mine.so'",), READING),
     Attempt("ingest", "writes a large object", ("SELECT lo_create(0)",), READING),
+    Attempt("ingest", "asks without an end", (SHORT, "SELECT pg_sleep(10)"), "SELECT pg_sleep(0)", CANCELLED),
+    Attempt("ingest", "changes a late reading", ("UPDATE late_reading SET reading = '{}'",), "TABLE late_reading"),
+    Attempt("ingest", "reads assignments", ("TABLE assignment",), READING),
     Attempt("ingest", "reads the readers' view", ("SELECT * FROM by_ward.patient_vitals",), READING),
+    *(
+        Attempt(who, f"is refused: {statement}", (LIFTED, statement), allowed)
+        for who, allowed in (("ingest", READING), ("reader", "TABLE patient_vitals"))
+        for statement in (
+            "TRUNCATE patient_vitals", "DROP TABLE patient_vitals", "DELETE FROM patient_vitals", "DELETE FROM device",
+            "SELECT drop_chunks('patient_vitals', older_than => now())", "DELETE FROM vitalflow_migration",
+            "UPDATE rejected_message SET reason = 'none'", "DELETE FROM rejected_message", "CREATE TABLE mine (x int)",
+            "UPDATE alert_snapshot SET readings = '{}'", "DELETE FROM assignment", "CREATE ROLE friend",
+            "UPDATE assignment SET patient_id = 'p-9'",
+        )
+    ),
     # The reader is what Grafana logs in as, so whoever may write a panel may try any SQL.
     Attempt("reader", "writes", (READING,), "SELECT count(*) FROM patient_vitals", READ_ONLY),
     Attempt("reader", "writes, not read-only", (LIFTED, READING), "SELECT count(*) FROM patient_vitals"),
     Attempt("reader", "changes", (LIFTED, "UPDATE patient_vitals SET heart_rate = 60"), "TABLE patient_vitals"),
-    Attempt("reader", "removes", (LIFTED, "DELETE FROM rejected_message"), "TABLE rejected_message"),
     Attempt("reader", "rewrites the record", (LIFTED, "UPDATE audit_event SET actor = 'me'"), "TABLE audit_event"),
     Attempt("reader", "makes a temporary table", (LIFTED, "CREATE TEMP TABLE mine (x int)"), "TABLE device"),
     Attempt(
@@ -91,10 +102,16 @@ ATTEMPTS = [
     Attempt("reader", "ends other connections", ("SELECT pg_reload_conf()",), "SELECT pg_backend_pid()"),
     Attempt("reader", "asks without an end", (SHORT, "SELECT pg_sleep(10)"), "SELECT pg_sleep(0)", CANCELLED),
     Attempt("reader", "sorts more than the disk", ("SET temp_file_limit = -1",), "SHOW temp_file_limit"),
+    Attempt("reader", "removes late readings", (LIFTED, "DELETE FROM late_reading"), "TABLE late_reading"),
+    Attempt("reader", "copies readings", (LIFTED, "SELECT take_alert_snapshots(1)"), "TABLE alert_snapshot"),
     Attempt("reader", "reads names of patients", ("TABLE names.patient_name",), "TABLE assignment"),
     Attempt("ingest", "reads names of patients", ("TABLE names.patient_name",), "SELECT drop_old_names()"),
     Attempt("names", "reads readings", ("TABLE patient_vitals",), "TABLE names.patient_name"),
     Attempt("names", "reads the audit log", ("TABLE audit_event",), "TABLE names.patient_name"),
+    Attempt("names", "reads assignments", ("TABLE assignment",), "TABLE names.patient_name"),
+    Attempt("names", "reads alerts", ("TABLE alert_event",), "TABLE names.patient_name"),
+    Attempt("names", "reads the board of a ward", ("TABLE ward_board",), "TABLE names.patient_name"),
+    Attempt("names", "deletes names by age", ("SELECT drop_old_names()",), "TABLE names.patient_name"),
     Attempt("names", "becomes a reader", ("SET ROLE vitalflow_reader",), "SET ROLE vitalflow_names"),
     Attempt("research", "reads names of patients", ("TABLE names.patient_name",), "TABLE assignment"),
     Attempt("research", "reads the audit log", ("TABLE audit_event",), "TABLE vitals_1h"),

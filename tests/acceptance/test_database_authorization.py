@@ -1,4 +1,4 @@
-"""Every attempt of `attacks_on_the_database`, as the real logins on a real server, and the ones that are no SQL."""
+"""Every attempt of `database_authorization_cases` as the real logins on a real server, and those that are no SQL."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -232,15 +232,3 @@ def test_the_alerts_of_a_database_of_an_earlier_version_are_due_at_once(snapshot
         connection.execute(statement.encode())
     assert take(snapshots) == (1, 0)
     assert kept(snapshots, alert)["seconds"] == [-120, -60, 0, 60, 120]
-
-
-def test_no_login_but_that_of_ingest_copies_and_none_changes_a_copy(snapshots: Db) -> None:
-    for role in ("vitalflow_reader", "vitalflow_ingest"):
-        with psycopg.connect(snapshots.owner_url, autocommit=True) as connection:
-            connection.execute(f"SET ROLE {role}".encode())
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute("UPDATE alert_snapshot SET readings = '{}'")
-            if role == "vitalflow_reader":
-                connection.execute("SELECT readings FROM alert_snapshot")
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    connection.execute("SELECT take_alert_snapshots(1)")

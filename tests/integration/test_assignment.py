@@ -93,12 +93,6 @@ def test_the_use_of_a_discharged_bed_is_no_second_discharge(
     assert actions == [("discharge_patient", "ada"), ("assign_patient", "Dr. Adams"), ("assign_patient", "ada")]
 
 
-def test_ingest_has_no_rights_to_the_history(db: Db) -> None:
-    for statement in ("SELECT * FROM assignment", "DELETE FROM assignment", "UPDATE assignment SET patient_id = 'p-9'"):
-        with psycopg.connect(db.ingest_url) as ingest, pytest.raises(psycopg.errors.InsufficientPrivilege):
-            ingest.execute(statement.encode())
-
-
 class Bed:
     """A bed in the database: its audit records and readings, at minutes after BEGAN."""
 

@@ -25,7 +25,7 @@ from mqtt.endpoint import BrokerEndpoint, session_id
 from tests.fixtures.alerts import MakeAlerts
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
-from tests.support.mqtt_probe import NOTHING, MqttProbe, connects, publishes
+from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.process import run_module
 from tests.support.servers import Db, eventually
 from vitals.errors import PermanentError, TransientError
@@ -458,13 +458,3 @@ def test_only_the_admin_enrols(own_secured: Secured) -> None:
         with pytest.raises(PermanentError, match="is not enrolled"):
             revoke(dynsec, "none", own_secured.access.topics, by="x", now=NOW)
         assert {"admin", "ingest", "alerts", "station", "operator"} <= {one.name for one in list_users(dynsec)}
-
-
-def test_a_will_is_published_only_where_its_device_may_publish(own_secured: Secured) -> None:
-    bed = own_secured.broker("bed-1")
-    with MqttProbe(own_secured.broker("grace")) as person:
-        assert person.subscribe("vitalflow/status/#") == "Granted QoS 1"
-        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-2").drop_connection()
-        assert person.next_topic(2) == NOTHING
-        MqttProbe(bed, bed.client_id("bed-1"), will="vitalflow/status/icu-1/bed-1").drop_connection()
-        assert person.next_topic() == "vitalflow/status/icu-1/bed-1"

@@ -49,17 +49,6 @@ def test_the_retention_period_is_the_one_given_to_migrate(db: Db) -> None:
     assert ages(db) == [0, 20]
 
 
-def test_only_ingest_may_drop_readings(db: Db) -> None:
-    write_ages(db)
-    with psycopg.connect(db.reader_url) as connection:
-        connection.execute("SET default_transaction_read_only = off")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT drop_old_readings()")
-    with psycopg.connect(db.ingest_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        connection.execute("UPDATE retention_setting SET period = '1 hour'")
-    assert ages(db) == list(AGES)
-
-
 def test_it_repeats_and_a_failure_is_logged_and_does_no_harm(db: Db, caplog: pytest.LogCaptureFixture) -> None:
     write_ages(db)
     with psycopg.connect(db.owner_url) as connection:
