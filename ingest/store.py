@@ -261,7 +261,8 @@ class Store:
                         copy.write_row((row.received_at, row.topic, row.stored_payload, size, row.reason, row.detail))
             changed = self._changed_offsets(batch)
             if changed:
-                cursor.executemany(STATEMENTS["device_clock"], list(changed.items()))
+                clocks = {"devices": [*changed], "offsets": [*changed.values()], **self._fence(datetime.now(UTC))}
+                cursor.execute(STATEMENTS["device_clock"], clocks)
             if batch.statuses:
                 cursor.executemany(STATEMENTS["device_status"], map(self._status_parameters, batch.statuses))
             if batch.alert_events:
@@ -289,10 +290,12 @@ class Store:
             "dropped": row.status.dropped,
             "changed_at": row.received_at,
             "retained": row.retained,
-            "writer": self._writer,
-            "epoch": self._epoch,
-            "max_epoch": max_epoch(row.received_at),
+            **self._fence(row.received_at),
         }
+
+    def _fence(self, now: datetime) -> dict[str, object]:
+        """Return what the statements compare with an ingest that has taken over."""
+        return {"writer": self._writer, "epoch": self._epoch, "max_epoch": max_epoch(now)}
 
 
 def alert_parameters(alert: Alert, received_at: datetime) -> dict[str, object]:

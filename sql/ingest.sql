@@ -171,7 +171,14 @@ ON CONFLICT DO NOTHING
 SELECT device_id, clock_offset FROM device_clock
 
 -- name: device_clock
-INSERT INTO device_clock (device_id, clock_offset, changed_at) VALUES (%s, %s, now())
+-- Nothing of an ingest that another one has replaced. That one is in `device` before it estimates a clock: a broker
+-- sends the retained statuses first.
+INSERT INTO device_clock (device_id, clock_offset, changed_at)
+SELECT device_id, clock_offset, now()
+FROM unnest(%(devices)s::text[], %(offsets)s::interval[]) AS changed (device_id, clock_offset)
+WHERE NOT EXISTS (
+    SELECT FROM device WHERE writer = %(writer)s AND epoch > %(epoch)s AND epoch <= %(max_epoch)s
+)
 ON CONFLICT (device_id) DO UPDATE SET clock_offset = excluded.clock_offset, changed_at = excluded.changed_at
 
 -- name: begin_import

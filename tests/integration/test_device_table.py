@@ -1,11 +1,14 @@
 """The table `device`: which of the words that a broker delivers about a device becomes its last one."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
+from ingest.batch import Batch
+from ingest.store import Store
 from sql.files import named
 from tests.support.servers import Db
 
@@ -121,6 +124,17 @@ def test_the_stored_status_follows_boots_and_wills(db: Db, words: list[Word], wa
 )
 def test_a_replaced_ingest_overwrites_no_status(db: Db, words: list[Word], wanted: str) -> None:
     assert stored_status(db, *words)[0] == wanted
+
+
+def test_a_replaced_ingest_overwrites_no_clock(db: Db) -> None:
+    """The device itself may have no status: that of any other device shows that the ingest is replaced."""
+    frozen, active = Store(db.ingest_url, epoch=1), Store(db.ingest_url, epoch=2)
+    with closing(frozen), closing(active):
+        for store, ahead in ((frozen, 5), (active, 7), (frozen, 9)):
+            store.write(Batch(clock_offsets={f"bed-{bed}": timedelta(minutes=-ahead) for bed in (2, 3)}))
+            if store is active:
+                stored_status(db, by(2, birth(NOW)))
+    assert set(db.rows("SELECT clock_offset FROM device_clock")) == {(timedelta(minutes=-7),)}
 
 
 def test_what_a_device_dropped_stays_known_until_it_starts_anew(db: Db) -> None:
