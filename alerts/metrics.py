@@ -36,6 +36,11 @@ class Metrics:
         self.standby = Gauge(
             name + "standby", "1 while another process is active and this one waits to take over", registry=registry
         )
+        self.epoch = Gauge(
+            name + "epoch_timestamp_seconds",
+            "Epoch of this process as a writer, a unix time: higher with each one that takes over",
+            registry=registry,
+        )
         self.devices = Gauge(name + "devices", "Devices with a status or a reading", registry=registry)
         self.pending_rules = Gauge(
             name + "pending_rules", "Rules whose condition holds and whose delay is running", registry=registry

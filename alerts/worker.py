@@ -280,6 +280,7 @@ class Worker:
         self._set_time()
         earlier = [alert.epoch for alert in alerts if alert.writer == self._service]
         self._epoch = max(self._epoch, *(epoch + 1 for epoch in earlier if epoch < max_epoch(self._now)), 0)
+        self._metrics.epoch.set(self._epoch / 1e9)
         self._publish(self._engine.restore(alerts, self._now))
         for topic, payload in settings_of_beds:
             self._publish(self._engine.take(topic.encode(), payload, True, self._now))

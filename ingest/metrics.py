@@ -95,6 +95,11 @@ class Metrics:
         self.standby = Gauge(
             name + "standby", "1 while another process is active and this one waits to take over", registry=registry
         )
+        self.epoch = Gauge(
+            name + "epoch_timestamp_seconds",
+            "Epoch of this process as a writer, a unix time: higher with each one that takes over",
+            registry=registry,
+        )
         self.database_blocked = Gauge(
             name + "database_blocked",
             "1 if a batch cannot be stored: the database fails or does not answer",

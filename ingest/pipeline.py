@@ -94,6 +94,7 @@ class Pipeline:
         settings, metrics = self._settings, self._metrics
         self._builder = BatchBuilder(settings.topics, settings.retention, settings.ingest_client_id)
         boot = max(time.time_ns(), last_boot + 1)  # the clock of another host may be ahead
+        metrics.epoch.set(boot / 1e9)
         require_standby = settings.durability == "synchronous"
         store = Store(settings.ingest_url, settings.ingest_client_id, boot, require_standby=require_standby)
         self._writer = Writer(store, self._wake.wake, metrics.batch_retries.inc)

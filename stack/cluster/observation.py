@@ -47,11 +47,16 @@ class BrokerSeen:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSeen:
-    """A service of a host: active, standby, disconnected (from the broker) or down."""
+    """A service of a host.
+
+    state   active, standby, disconnected (from the broker) or down
+    epoch   of an active ingest or alert worker as a writer: higher with each one that takes over
+    """
 
     host: str
     name: str
     state: str
+    epoch: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
@@ -195,5 +196,7 @@ def _service(own: HostPorts, host: str, name: str) -> ServiceSeen:
         return ServiceSeen(host, name, "down")
     if values.get(f"vitalflow_{name}_standby", 0.0) > 0:
         return ServiceSeen(host, name, "standby")
-    connected = values.get(f"vitalflow_{name}_mqtt_connected", 0.0) > 0
-    return ServiceSeen(host, name, "active" if connected else "disconnected")
+    if values.get(f"vitalflow_{name}_mqtt_connected", 0.0) == 0:
+        return ServiceSeen(host, name, "disconnected")
+    epoch = values.get(f"vitalflow_{name}_epoch_timestamp_seconds")
+    return ServiceSeen(host, name, "active", datetime.fromtimestamp(epoch, UTC) if epoch else None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from rich.table import Table
 
-from stack.cluster.observation import BrokerSeen, ClusterSeen, DatabaseSeen
+from stack.cluster.observation import BrokerSeen, ClusterSeen, DatabaseSeen, ServiceSeen
 from stack.cluster.plan import HOSTS
 
 
@@ -27,7 +27,7 @@ def table(seen: ClusterSeen) -> Table:
             _behind(database),
             _broker(brokers.get(host)),
             *(
-                next((one.state for one in seen.services if (one.host, one.name) == (host, name)), "-")
+                next((_service(one) for one in seen.services if (one.host, one.name) == (host, name)), "-")
                 for name in services
             ),
         )
@@ -64,3 +64,7 @@ def _broker(seen: BrokerSeen | None) -> str:
     if seen.problem is not None:
         return "down"
     return "in use" if seen.in_use else "standby"
+
+
+def _service(seen: ServiceSeen) -> str:
+    return seen.state if seen.epoch is None else f"{seen.state}, {seen.epoch:%Y-%m-%d %H:%M:%S} UTC"
