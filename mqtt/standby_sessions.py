@@ -131,6 +131,8 @@ def _keep(
         elif elsewhere.problem is None:
             log.warning("%s", heard)
             elsewhere.problem = heard, datetime.now(UTC)
+        else:
+            elsewhere.problem = heard, elsewhere.problem[1]
         was_heard = bool(heard)
         stop.wait(AGAIN_S if heard else CHECK_S)
 

@@ -99,15 +99,19 @@ def test_services_state_that_a_device_publishes_at_another_broker_than_theirs(
     make_ingest(urls, db, ingest_client_id="ingest")
     make_alerts(urls, alerts_client_id="alerts")
 
+    def problem_of(name: str) -> str:
+        status = read_status(BrokerEndpoint.parse(first.url), f"vitalflow/services/{name}")
+        return "" if status is None else status.problem
+
     def problems() -> list[bool]:
         """Whether ingest and alert worker state what the station shows about them."""
-        found = [
-            read_status(BrokerEndpoint.parse(first.url), f"vitalflow/services/{name}") for name in ("ingest", "alerts")
-        ]
-        return [one is not None and f"another broker, 127.0.0.1:{second.port}" in one.problem for one in found]
+        return [f"another broker, 127.0.0.1:{second.port}" in problem_of(name) for name in ("ingest", "alerts")]
 
     with fleet(second.url, devices=1, hertz=2):
         eventually(lambda: problems() == [True, True], 120, "both state it")
+        second_worker = make_alerts(second.url, alerts_client_id="alerts")
+        eventually(lambda: "another process with this client id" in problem_of("alerts"), 60, "what is wrong now")
+        second_worker.kill()
     eventually(lambda: problems() == [False, False], 60, "both state that it is over")
 
 
