@@ -47,9 +47,9 @@ _KINDS = {
     "confidence conf reliability qualität signalqualität qualité qualità calidad",
     Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor flag flags qc "
     "result_status record_status value_status measurement_status validation_status quality_flag qc_flag quality_status "
-    "data_status qualifier",
-    Kind.TYPE: "type data_type value_type kind method mode statistic statistics aggregation aggregate aggregated_by "
-    "event command cmd",
+    "data_status qualifier mode",
+    Kind.TYPE: "type data_type value_type kind method statistic statistics aggregation aggregate aggregated_by "
+    "command cmd",
     Kind.TEXT: "comment comments note notes remark remarks annotation bemerkung kommentar",
 }
 KINDS: Mapping[str, Kind] = {plain(name): kind for kind, names in _KINDS.items() for name in names.split()}
