@@ -72,8 +72,8 @@ class DeviceClock:
     last       the newest placement
     offset     what is added to the device's time; 0 for a clock that is right, None before the first reading
     right_within   the device states that its clock is right: an older reading is late. None: it is estimated
-    interval   the usual time between two arrivals; None before there were two. An outage does not change it: three gaps
-               in a row that are less than half or more than twice as long do
+    interval   the usual time between two arrivals; None before there were two. An outage does not change it, unless it
+               is the second gap: three gaps in a row that are less than half or more than twice as long do
     """
 
     __slots__ = (
@@ -237,7 +237,8 @@ class DeviceClock:
         if gap < MOMENT:
             return
         self._moment = arrival
-        if self.interval is not None:
+        is_first = self.interval is None
+        if not is_first:
             self._unusual = 0 if self._min_gap <= gap <= self._max_gap else self._unusual + 1
             if not self._unusual:
                 return
@@ -245,7 +246,8 @@ class DeviceClock:
             if self._unusual < UNUSUAL_GAPS:
                 return
         self.interval, self._min_gap, self._max_gap = _usual_gaps(round(gap.total_seconds(), 2))
-        self._unusual = 0
+        # The first gap may be one within a backlog: the second one confirms or replaces it.
+        self._unusual = UNUSUAL_GAPS - 1 if is_first else 0
         self._steady_since = arrival
 
     def _keeps_no_time(self, time: datetime, arrival: datetime) -> bool:

@@ -255,14 +255,10 @@ class Bed:
             if not depth:
                 return
             before = level_state.initial(rule)
-        if not self._certain:
-            held = max(held, before.level)  # a reading that may be late ends nothing
-        replayed = self._redelivered and self.is_replayed(rule)  # it was evaluated before a restart
-        alert = self.alerts.get(rule.name)
-        if not replayed and before.level != (0 if alert is None else alert.level):
-            before = self._at_level_of_alert(rule, before)
+        if not self._certain and (alert := self.alerts.get(rule.name)) is not None:
+            held = max(held, alert.level)  # a reading that may be late ends nothing
         after = level_state.observe(before, depth, held, time, value)
-        if replayed:
+        if self._redelivered and self.is_replayed(rule):  # it was evaluated before a restart
             after = level_state.follow(rule, after, time, self.usual_interval)
         elif live:
             after = self.settle(rule, after, time, value, events)
@@ -273,8 +269,10 @@ class Bed:
         self, rule: Rule, state: LevelState, time: datetime, value: float | None, events: list[Event]
     ) -> LevelState:
         """Change the rule's alert if its delays call for another level; return the state at that level."""
-        level = level_state.due_level(rule, state, time, self.usual_interval)
         alert = self.alerts.get(rule.name)
+        if state.level != (0 if alert is None else alert.level):
+            state = self._at_level_of_alert(rule, state)
+        level = level_state.due_level(rule, state, time, self.usual_interval)
         if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
             worse = None if alert is None else worsened(alert, rule, time, self.last, value)
             if worse is not None:
@@ -337,8 +335,8 @@ class Bed:
         events.append(Event(alert))
 
     def store(self, rule: Rule, state: LevelState) -> None:
-        """Store the state of a rule, or drop it if nothing is counted."""
-        if state.is_idle:
+        """Store the state of a rule, or drop it if nothing is counted and no alert is open."""
+        if state.is_idle and rule.name not in self.alerts:
             self.counts.pop(rule.name, None)
         else:
             self.counts[rule.name] = state

@@ -626,6 +626,28 @@ def test_redelivered_readings_raise_nothing_twice_and_restore_delays() -> None:
     assert bed.steady(13, 20, 160) == ["16: hr escalated"]
 
 
+def test_readings_of_a_clock_that_is_behind_are_redelivered_as_a_backlog_and_escalate_nothing() -> None:
+    bed = BedDriver(BLUE)
+    for second in (0, 20, 40, 60):
+        bed.read(second - 3600, spo2=85 if second > 20 else 97, arrives=second, seq=second + 1)
+    bed.restart(65)
+    for second in (0, 20, 40, 60):
+        bed.read(second - 3600, spo2=85 if second > 20 else 97, arrives=65, seq=second + 1, dup=True)
+    assert bed.tick(65.5) == []
+    assert (bed.alert.rule, bed.alert.change) == ("blue", Change.RAISED)
+
+
+def test_silence_that_is_open_at_a_restart_ends_with_a_live_reading_and_is_not_repeated() -> None:
+    bed = BedDriver(TECHNICAL)
+    bed.steady(0, 5, 80)
+    assert bed.tick(21) == ["silent raised"]
+    for second in (22, 44):
+        bed.restart(second)
+        bed.steady(3, 5, 80, dup=True, arrives=second)
+        assert bed.tick(second + 20) == []
+    assert bed.read(70, 80) == ["silent cleared"]
+
+
 def test_a_late_reading_does_not_change_the_patient_back() -> None:
     bed = BedDriver()
     bed.steady(0, 12, 130, patient_id="p-1")

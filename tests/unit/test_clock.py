@@ -242,6 +242,13 @@ def test_the_signs_of_one_moment_are_no_interval() -> None:
     assert device.clock.interval == s(20)
 
 
+def test_a_first_gap_that_is_unusual_is_replaced_by_the_second() -> None:
+    device = Device()
+    for second in (33, 40, 60):  # the first one comes when a worker starts
+        device.send(NOW + s(second), NOW + s(second))
+    assert device.clock.interval == s(20)
+
+
 def test_the_usual_interval_is_not_changed_by_one_outage() -> None:
     device = Device()
     for second in (0, 20, 40, 60, 660, 680):
