@@ -22,6 +22,7 @@ _BUNDLES = ("batch", "transaction", "collection", "searchset", "message", "docum
 _STORED = (Reason.USED, Reason.OTHER_SOURCE, Reason.UNKNOWN_PLACE)  # kept as a reading, or beside one
 _REFERRED = ("Encounter", "Location", "Organization", "Practitioner", "PractitionerRole")  # by Observations
 _CONTEXT = ("Patient", "Device", "DeviceMetric", "OperationOutcome", "MessageHeader", "Composition", *_REFERRED)
+_WITHDRAWN = "entered-in-error"  # in one document it counts for the other versions of its resource too
 MAX_ENTRIES = 10_000
 
 
@@ -139,10 +140,14 @@ def decide_document(document: Document, site: Site, source: Source, received: da
     paths: dict[int, str] = {}
     owners: dict[int, int] = {}
     verdicts: list[Verdict] = []
+    withdrawn = {text_of(entry.resource, "id") for entry in document.entries if _is_withdrawn(entry.resource)} - {""}
     for index, entry in enumerate(document.entries):
         if entry.refusal or text_of(entry.resource, "resourceType") != "Observation":
             continue
-        parts = parts_of(entry.resource, entry.path, len(paths) + 1, received, source.clock == "receipt")
+        resource = entry.resource
+        if text_of(resource, "id") in withdrawn:
+            resource = {**resource, "status": _WITHDRAWN}
+        parts = parts_of(resource, entry.path, len(paths) + 1, received, source.clock == "receipt")
         paths |= {part.observation.segment: part.path for part in parts}
         owners |= dict.fromkeys((part.observation.segment for part in parts), index)
         verdicts += [Verdict(part.observation, Reason.NOT_PRODUCTION) for part in parts if part.test]
@@ -158,6 +163,10 @@ def decide_document(document: Document, site: Site, source: Source, received: da
     if outcome is Outcome.PARTLY and document.bundle == "transaction":
         return Report(Outcome.REFUSED, [], _revoked(verdicts), paths, [_with_others(answer) for answer in answers])
     return Report(outcome, readings, verdicts, paths, answers)
+
+
+def _is_withdrawn(resource: Element) -> bool:
+    return text_of(resource, "resourceType") == "Observation" and text_of(resource, "status") == _WITHDRAWN
 
 
 def _entry(path: str, resource: Element) -> Entry:

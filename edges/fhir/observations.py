@@ -230,9 +230,10 @@ def _label(element: Element) -> str:
 
 
 def _site(resource: Element) -> Iterator[str]:
-    """Iterate over the texts and codes of where it is measured; a resource has both, its components neither."""
+    """Iterate over the texts and codes of where and how it is measured; a resource has them, its components not."""
     site = object_of(resource, "bodySite")
     yield from _texts(site)
+    yield from _texts(object_of(resource, "method"))
     yield from (text_of(coding, "code") for coding in objects_of(site, "coding"))
     yield from _texts(object_of(resource, "code"))
 
@@ -245,7 +246,8 @@ def _another_quantity(resource: Element, element: Element) -> str:
         object_of(resource, "method"),
         object_of(resource, "bodySite"),
     )
-    return another_quantity(text for concept in concepts for text in _texts(concept))
+    codes = (text_of(coding, "code") for concept in concepts for coding in objects_of(concept, "coding"))
+    return another_quantity([*(text for concept in concepts for text in _texts(concept)), *codes])
 
 
 def _texts(concept: Element) -> Iterator[str]:

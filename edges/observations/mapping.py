@@ -133,9 +133,9 @@ def _absent(rule: ValueRule, element: _Element, value: object) -> str:
 
 
 def _marked(rule: ValueRule, element: _Element, named: Set[str]) -> str:
-    """Return what beside a value marks it as bad, in its object or in the element; nothing that the mapping names."""
+    """Return what marks a value as bad in its object, in the element and its tags; nothing that the mapping names."""
     parent, _, name = rule.pointer.rpartition("/")
-    around = (_find(element.content, parent), element.content)
+    around = [_find(element.content, pointer) for pointer in (parent, "", "/tags", "/metadata", "/meta")]
     return next((mark for one in around if isinstance(one, dict) and (mark := bad_mark(one, named, name))), "")
 
 

@@ -1,5 +1,6 @@
 """Recognise in a free text that a value is not that of a sign at a moment, such as a mean or a limit. Pure."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -16,8 +17,10 @@ _SURFACES = (
     "skin tskin finger toe foot feet wrist hand leg calf ankle scalp limb extremity surface peripheral ambient room "
     "air environment environmental mattress blanket incubator warmer water bath dialysate injectate"
 )
-_SURFACE_CODES = "39937001 7569003 29707007 56459004 8205005"  # of SNOMED CT: skin, finger, toe, foot, wrist
+_SURFACE_CODES = "39937001 7569003 29707007 78883009 56459004 8205005 85562004"
+"""Of SNOMED CT: skin, finger, toe, great toe, foot, wrist, hand."""
 _SURFACE = frozenset(f"{_SURFACES} {_SURFACE_CODES}".split())
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # RestingHeartRate
 _BETWEEN = str.maketrans(dict.fromkeys("_/.,:;()[]-&+^~", " "))
 
 
@@ -31,7 +34,7 @@ def another_quantity(texts: Iterable[str], allowed: frozenset[str] = frozenset()
 
     allowed   words that state nothing here
     """
-    words = {word for text in texts for word in words_of(text).casefold().split()}
+    words = {word for text in texts for word in words_of(f"{text} {_CAMEL.sub(' ', text)}").casefold().split()}
     found = sorted(words & _WORDS - allowed)
     return f"its text states {found[0]!a}: it is another quantity" if found else ""
 

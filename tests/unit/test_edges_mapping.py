@@ -97,6 +97,7 @@ def test_a_value_is_read_with_its_unit(payload: object, rule: dict[str, Any], ex
         ({"hr": 72, "deleted": True}, {**HR, "pointer": "/hr"}, Reason.NO_VALUE),
         ({"hr": 72, "hr_valid": 0}, {**HR, "pointer": "/hr"}, Reason.NO_VALUE),
         ({"v": {"hr": 72, "quality": "poor"}}, {**HR, "pointer": "/v/hr"}, Reason.NO_VALUE),
+        ({"v": {"hr": 72}, "tags": {"quality": "bad"}}, {**HR, "pointer": "/v/hr"}, Reason.NO_VALUE),
         ({"v": {"hr": 72}, "status": "estimated"}, {**HR, "pointer": "/v/hr"}, Reason.NO_VALUE),
     ],
 )

@@ -384,6 +384,12 @@ def test_a_transaction_is_all_or_nothing_and_a_batch_is_not() -> None:
     assert statuses == ["201 Created", "422 Unprocessable Entity"]
 
 
+def test_a_version_that_is_entered_in_error_withdraws_the_others_of_its_document() -> None:
+    withdrawn = heart_rate(id="5", status="entered-in-error")
+    received = read(bundle("batch", heart_rate(id="5", valueQuantity=quantity(180)), withdrawn, heart_rate(id="6")))
+    assert (signs(received), received.report.counts) == ([{"heart_rate": 71}], {"no_value": 2, "used": 1})
+
+
 @pytest.mark.parametrize(
     "request_of_entry",
     [{"method": "DELETE", "url": "Observation/1"}, {"method": "POST", "url": "Patient"}, {}, None],
