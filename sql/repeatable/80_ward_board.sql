@@ -95,8 +95,8 @@ LEFT JOIN LATERAL (
     ORDER BY urgency DESC, alert.kind, alert.since DESC LIMIT 1
 ) AS worst ON true
 LEFT JOIN LATERAL (
-    -- A patient's alert without sign and unit is that of the score.
+    -- Of the patient of the alert only. A patient's alert without sign and unit is that of the score.
     SELECT CASE WHEN worst.sign IS NOT NULL THEN round((to_jsonb(shown) ->> worst.sign)::numeric, 1)
                 WHEN worst.kind = 'physiological' AND worst.unit IS NULL AND NOT score.stale THEN score.total END AS now_value
-) AS present ON worst.alert_id IS NOT NULL;
+) AS present ON worst.patient_id IS NULL OR worst.patient_id = bed.patient_id;
 COMMENT ON VIEW ward_board IS 'one row per bed: condition, worst alert, NEWS2, and the values that are still valid';

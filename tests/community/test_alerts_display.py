@@ -104,6 +104,10 @@ def test_an_open_alert_shows_text_present_value_state_and_whole_ages(display: Co
     store_alert(display, "bed-2", "resp-rate-low", what, 672, sign="resp_rate", value=8)
     (row,) = (row for row in shown(display, OPEN) if row["Bed"].text == "bed-2")
     assert (row["For"].text, row["Now"]) == ("11 mins", Cell("–")), "an old value is not the present one"
+    store_bed(display, "bed-3", resp_rate=16, patient="p-0002")
+    store_alert(display, "bed-3", "resp-rate-low", what, sign="resp_rate", value=8)
+    (row,) = (row for row in shown(display, OPEN) if row["Bed"].text == "bed-3")
+    assert (row["Patient"].text, row["Now"]) == ("p-0001", Cell("–")), "nor is that of the next patient"
 
 
 def test_a_latched_alert_follows_the_others_of_its_priority(display: Connection) -> None:

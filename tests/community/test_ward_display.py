@@ -95,6 +95,9 @@ def test_an_alert_shows_its_state_for_how_long_and_the_present_value(display: Co
     store_bed(display, "bed-3", 300, resp_rate=0)
     store_alert(display, "bed-3", "resp-rate-low", "Breathing slow: 8 /min, limit below 9", **rest)
     assert ", now" not in beds(display)["bed-3"]["What"].text, "an old value is not the present one"
+    store_bed(display, "bed-4", resp_rate=16, patient="p-0002")
+    store_alert(display, "bed-4", "resp-rate-low", "Breathing slow: 8 /min, limit below 9", sign="resp_rate", value=8)
+    assert ", now" not in beds(display)["bed-4"]["What"].text, "nor is that of the next patient"
 
 
 def test_a_critical_bed_comes_before_an_alert_whose_condition_has_ended(display: Connection) -> None:
