@@ -26,10 +26,9 @@ from mqtt.broker_features import Feature
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.host_clock import HostClock
-from mqtt.instance import refuse_second_instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import SESSION_EXPIRY_S, Session, SessionTakenOver
-from mqtt.standby import Standby
+from mqtt.standby import ActiveRole
 from mqtt.standby_sessions import Elsewhere, standby_sessions
 from mqtt.wake_socket import WakeSocket
 from vitals.alert import (
@@ -72,25 +71,27 @@ class Worker:
         self._topics = settings.topics
         self._alerts = f"{self._topics.root}/alerts/".encode()
         self._service = settings.alerts_client_id
-        self._what = f"an alert worker with the client id {self._service!r}"
         self._stopping = False
         self._reloading = False
         self._wake = WakeSocket()
-        self._own_topics = [self._topics.rules(self._service)]  # every alert worker reads the status of all services
-        self._standby: Standby | None = None
-        if standby:
-            service = self._topics.service(self._service)
-            self._standby = Standby(
-                settings.broker, service, "alerts", self._what, lambda: self._stopping, log, self._own_topics
-            )
-        self._is_standing_by = standby
+        self._role = ActiveRole(
+            settings.broker,
+            self._topics.service(self._service),
+            "alerts",
+            f"an alert worker with the client id {self._service!r}",
+            "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
+            lambda: self._stopping,
+            log,
+            [self._topics.rules(self._service)],  # every alert worker reads the status of all services
+            standby=standby,
+        )
         self._throttle = PollThrottle(PAUSE_S)
         self._received_at = 0.0
         self._rules = load(settings.rules_path)
         self._restore_log = WaitLog("the retained alerts", log.warning)
         self._begin()
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
-        metrics.standby.set_function(lambda: self._is_standing_by)
+        metrics.standby.set_function(lambda: self._role.is_standing_by)
         in_use = metrics.registry, "vitalflow_alerts_", lambda: self._session.order, lambda: self._session.connected
         BrokerMetrics(*in_use)
         self._broker_check = BrokerCheck(*in_use, self._check_broker, log)
@@ -150,8 +151,8 @@ class Worker:
 
         For /healthz. Called from another thread.
         """
-        if self._standby is not None and self._is_standing_by:
-            return self._standby.problem, {"standby": True}
+        if self._role.is_standing_by:
+            return self._role.problem, {"standby": True}
         return self._session.find_problem(time.monotonic()), {
             "standby": False,
             **self._session.order.facts,
@@ -178,12 +179,7 @@ class Worker:
         """
         self._broker_check.start()
         while not self._stopping:
-            if self._standby is None:
-                self._begin(self._reject_second_instance())
-            else:
-                self._standby.wait()
-                self._begin(self._standby.boot)
-            self._is_standing_by = False
+            self._begin(self._role.acquire())
             try:
                 with self._standby_sessions() as self._elsewhere:
                     self._work()
@@ -191,11 +187,7 @@ class Worker:
                 log.warning("%s: the worker begins anew, because delays and ages would be wrong by as much", error)
                 self._session.disconnect()
             except SessionTakenOver as error:
-                if self._standby is None:
-                    raise
-                log.warning("%s", error)
-                self._standby.boot = max(self._standby.boot, error.boot)
-                self._is_standing_by = True
+                self._role.lose(error)
         self._session.disconnect()
 
     # --- the steps of `run` ---
@@ -246,18 +238,6 @@ class Worker:
         self._publish_rules()
         for message in held:
             self._on_message(*message)
-
-    def _reject_second_instance(self) -> int:
-        return refuse_second_instance(
-            self._settings.broker,
-            self._topics.service(self._service),
-            "alerts",
-            self._what,
-            "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
-            lambda: self._stopping,
-            log,
-            self._own_topics,
-        )
 
     def _restore(self) -> bool:
         """Restore what the broker retains; return whether it was read."""

@@ -33,11 +33,10 @@ from mqtt.broker_features import Feature
 from mqtt.broker_log import LOG_TOPICS
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.endpoint import BrokerEndpoint
-from mqtt.instance import refuse_second_instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, SESSION_EXPIRY_S, Session, SessionTakenOver
-from mqtt.standby import Standby
+from mqtt.standby import ActiveRole
 from mqtt.standby_sessions import Elsewhere, standby_sessions
 from mqtt.wake_socket import WakeSocket
 from sql.connection import find_connect_problem
@@ -71,16 +70,19 @@ class Pipeline:
         self._stopping = False
         self._wake = WakeSocket()
         self._service_topic = settings.topics.service(settings.ingest_client_id)
-        self._what = f"an ingest with the client id {settings.ingest_client_id!r}"
-        self._standby: Standby | None = None
-        if standby:
-            self._standby = Standby(
-                settings.broker, self._service_topic, "ingest", self._what, lambda: self._stopping, log
-            )
-        self._is_standing_by = standby
+        self._role = ActiveRole(
+            settings.broker,
+            self._service_topic,
+            "ingest",
+            f"an ingest with the client id {settings.ingest_client_id!r}",
+            "VITALFLOW_INGEST_CLIENT_ID",
+            lambda: self._stopping,
+            log,
+            standby=standby,
+        )
         self._drain = drain
         self._begin()
-        metrics.standby.set_function(lambda: self._is_standing_by)
+        metrics.standby.set_function(lambda: self._role.is_standing_by)
         in_use = metrics.registry, "vitalflow_ingest_", lambda: self._session.order, lambda: self._session.connected
         BrokerMetrics(*in_use)
         self._broker_check = BrokerCheck(*in_use, self._check_broker, log)
@@ -159,8 +161,8 @@ class Pipeline:
         Late readings that wait are a fact and no failure: they are committed, and the others are stored. If nothing was
         stored lately, because nothing arrived, it asks the database.
         """
-        if self._standby is not None and self._is_standing_by:
-            return self._standby.problem or find_connect_problem(self._settings.ingest_url), {"standby": True}
+        if self._role.is_standing_by:
+            return self._role.problem or find_connect_problem(self._settings.ingest_url), {"standby": True}
         now, last = time.monotonic(), self._last_commit
         problem = self._session.find_problem(now)
         if problem is None and (last is None or datetime.now(UTC) - last > ASK_DATABASE_AFTER):
@@ -194,25 +196,17 @@ class Pipeline:
         self._check_broker_conf()
         self._broker_check.start()
         while not self._stopping:
-            if self._standby is None:
-                self._begin(self._reject_second_instance())
-            else:
-                self._standby.wait()
-                if self._stopping:
-                    return
-                self._begin(self._standby.boot)
-            self._is_standing_by = False
+            boot = self._role.acquire()
+            if self._stopping:
+                return
+            self._begin(boot)
             try:
                 with self._standby_sessions() as self._elsewhere:
                     self._work()
                 return
             except SessionTakenOver as error:
-                if self._standby is None:
-                    raise
-                log.warning("%s", error)
+                self._role.lose(error)
                 self._end_threads(discard=True)
-                self._standby.boot = max(self._standby.boot, error.boot)
-                self._is_standing_by = True
 
     def _standby_sessions(self) -> AbstractContextManager[Elsewhere]:
         """Keep a session on the other brokers, for readings alone: everything else is retained, or rare."""
@@ -251,17 +245,6 @@ class Pipeline:
             self._session.set_problem(self._writer.problem(datetime.now(UTC)) or self._elsewhere.problem)
             self._session.maintain(time.monotonic())
         self._shut_down()
-
-    def _reject_second_instance(self) -> int:
-        return refuse_second_instance(
-            self._settings.broker,
-            self._service_topic,
-            "ingest",
-            self._what,
-            "VITALFLOW_INGEST_CLIENT_ID",
-            lambda: self._stopping,
-            log,
-        )
 
     def _check_broker(self, broker: BrokerEndpoint) -> list[tuple[Feature, str | None]]:
         shared = bool(self._settings.ingest_share_group)

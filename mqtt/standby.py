@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from mqtt.endpoint import BrokerEndpoint
-from mqtt.instance import not_authorized
+from mqtt.instance import not_authorized, refuse_second_instance
 from mqtt.one_shot import OneShotClient, SubscriptionRefused, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
+from mqtt.session import SessionTakenOver
 from vitals.errors import PermanentError, TransientError
 from vitals.log import WaitLog
 
@@ -51,12 +52,13 @@ class ActiveWatch:
         return now >= self._ends
 
 
-class Standby:
-    """One standby of a service; raises PermanentError if the broker is a list.
+class ActiveRole:
+    """The role of the one process of a service that acts. For the arguments see `refuse_second_instance`.
 
-    own_topics  topics that only the service's own user may read, if others may read its status
-    boot      of the newest instance of the service that is known
-    problem   why it cannot take over, None if it can; may be read from any thread
+    standby          wait for the role, where otherwise a process that has it is an error; raises PermanentError if the
+                     broker is a list
+    is_standing_by   whether it waits, and
+    problem          why it cannot take over, None if it can; both may be read from any thread
     """
 
     def __init__(
@@ -65,39 +67,63 @@ class Standby:
         service_topic: str,
         service: str,
         what: str,
+        settings: str,
         stopping: Callable[[], bool],
         log: logging.Logger,
         own_topics: Sequence[str] = (),
+        *,
+        standby: bool,
     ) -> None:
-        if broker.others:
+        if standby and broker.others:
             raise PermanentError(
                 "--standby needs one address in VITALFLOW_MQTT_URL: if a broker of a list was left and returns, both "
                 "processes would act; give the address of a proxy in front of the brokers (docs/broker-pair.md), or "
                 "start one process without --standby"
             )
-        self.boot = 0
+        self.is_standing_by = self._standby = standby
         self.problem: str | None = None
+        self._boot = 0  # of the newest instance that is known
         self._broker = broker
         self._topic = service_topic
         self._service = service
         self._what = what
+        self._settings = settings
         self._stopping = stopping
         self._log = log
-        self._filters = [(topic, 0) for topic in (service_topic, *own_topics)]
+        self._own_topics = own_topics
         self._status = ServiceStatus.here("standby", time.time_ns())
         self._watch: ActiveWatch | None = None
 
-    def wait(self) -> None:
-        """Wait until the active process is gone, or `stopping`.
+    def acquire(self) -> int:
+        """Return the boot of the last instance, 0 if none is known, when no other one acts, or when `stopping`.
 
-        Raises PermanentError if the broker's user may not act as the service.
+        Raises PermanentError if the broker's user may not act as the service, or without `standby` if another one acts.
         """
+        broker, topic, service, what = self._broker, self._topic, self._service, self._what
+        if self._standby:
+            self._wait()
+            self.is_standing_by = False
+            return self._boot
+        return refuse_second_instance(
+            broker, topic, service, what, self._settings, self._stopping, self._log, self._own_topics
+        )
+
+    def lose(self, error: SessionTakenOver) -> None:
+        """Stand by again after a later instance took over; without `standby` raise the error."""
+        if not self._standby:
+            raise error
+        self._log.warning("%s", error)
+        self._boot = max(self._boot, error.boot)
+        self.is_standing_by = True
+
+    def _wait(self) -> None:
+        filters = [(topic, 0) for topic in (self._topic, *self._own_topics)]
         wait_log = WaitLog(f"the broker at {self._broker}", self._log.warning)
         self._log.info("standing by: waiting until %s is gone", self._what)
         while not self._stopping():
             self._watch = None
             try:
-                with connect_once(self._broker, self._filters) as client:
+                with connect_once(self._broker, filters) as client:
                     self._wait_connected(client)
                     return
             except SubscriptionRefused:
@@ -131,10 +157,10 @@ class Standby:
         while message is not None:
             now = time.monotonic()
             if self._watch is None or not message.topic:  # a new subscription: silence before it proves nothing
-                self._watch = ActiveWatch(now, random.uniform(*SETTLE_S), self.boot)
+                self._watch = ActiveWatch(now, random.uniform(*SETTLE_S), self._boot)
             if (status := decode_service_status(message.payload)) is not None:
                 self._watch.take(status, now)
-                self.boot = self._watch.boot
+                self._boot = self._watch.boot
             message = client.next(0.0)
 
     def _publish_status(self, client: OneShotClient) -> None:

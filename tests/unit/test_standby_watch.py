@@ -6,7 +6,7 @@ import pytest
 
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.service_status import ServiceStatus
-from mqtt.standby import NO_STATUS_S, SILENCE_S, ActiveWatch, Standby
+from mqtt.standby import NO_STATUS_S, SILENCE_S, ActiveRole, ActiveWatch
 from mqtt.standstill import MAX_STANDSTILL_S, Standstill
 from vitals.errors import PermanentError
 
@@ -61,4 +61,6 @@ def test_a_standstill_is_a_pause_longer_than_the_limit(pause_s: float, stood_s: 
 def test_a_standby_at_a_list_of_brokers_is_refused() -> None:
     brokers = BrokerEndpoint.parse_list("mqtt://a,mqtt://b")
     with pytest.raises(PermanentError, match="one address in VITALFLOW_MQTT_URL"):
-        Standby(brokers, "services/alerts", "alerts", "an alert worker", lambda: True, logging.getLogger())
+        ActiveRole(
+            brokers, "services/alerts", "alerts", "a worker", "X", lambda: True, logging.getLogger(), standby=True
+        )
