@@ -32,9 +32,11 @@ _ADMIT, _TRANSFER, _DISCHARGE, _UPDATE, _MERGE = (
     frozenset({"A02", "A06", "A07", "A12"}),
     frozenset({"A03", "A11"}),  # A11 cancels an admission
     frozenset({"A08", "A31"}),
-    frozenset({"A34", "A36", "A40"}),  # A34 and A36 are those of versions before 2.3.1
+    # A18, A30, A34 and A36 are those of versions before 2.3.1, A46 and A47 change a number
+    frozenset({"A18", "A30", "A34", "A36", "A40", "A46", "A47"}),
 )
-EVENTS = _ADMIT | _TRANSFER | _DISCHARGE | _UPDATE | _MERGE
+_SWAP = "A17"  # of two patients: each one's PV1-3 is where the patient is now
+EVENTS = _ADMIT | _TRANSFER | _DISCHARGE | _UPDATE | _MERGE | {_SWAP}
 _DATE = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:\d{2,6}(?:\.\d{1,4})?(?:[+-]\d{4})?)?", re.ASCII)
 
 
@@ -105,7 +107,7 @@ def read_admission(message: Message, site: Site, received: datetime) -> Admissio
     name = _printable(header.text(9, 2) or _first(message, "EVN").text(1))
     events: list[AdmissionEvent] = []
     verdicts: list[AdmissionVerdict] = []
-    for patient in _patients(message) if name in _MERGE else [message.segments]:
+    for patient in _patients(message) if name in _MERGE | {_SWAP} else [message.segments]:
         try:
             event = _event(name, message, patient, site, source, received)
         except _Unusable as unusable:
@@ -146,7 +148,7 @@ def _event(
         )
     if name in _UPDATE:
         return AdmissionEvent(kind="update", time=time, by=by, patient_id=number, profile=profile)
-    if name in _TRANSFER:
+    if name in _TRANSFER or name == _SWAP:
         former_bed = _bed_before(header, pv1, site)
         bed = _bed(header, pv1, site, may_be_unknown=former_bed is not None)
         return AdmissionEvent(

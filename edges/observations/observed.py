@@ -6,7 +6,7 @@ where two observations could be meant, none is taken.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -29,6 +29,7 @@ _WRITTEN_OUT = (
 )
 _NO_VALUE_FLAGS = frozenset(f"{_FLAGS} {_WRITTEN_OUT}".split())
 _CODED = ("CWE", "CE", "CNE")
+_DELETED = ("D", "W")  # of OBX-11: deleted, or wrong
 _STATUSES = frozenset(("", "R", "P", "F", "C"))
 _WAVEFORMS = ("NA", "MA", "SampledData")  # types of HL7 v2 and of FHIR
 _NUMBERS = ("NM", "ST", "TX", "Quantity", "Integer")
@@ -120,6 +121,11 @@ class _Value(Struct, frozen=True):
         """Equal for the two pressures of one measurement."""
         return self.meaning.rank, self.observation.channel.rpartition(".")[0]
 
+    def is_in(self, deleted: Mapping[tuple[str, str, datetime], int]) -> bool:
+        """Whether the value of this sign, position and time is deleted after it."""
+        key = (self.meaning.sign, self.observation.channel, self.time)
+        return self.observation.segment < deleted.get(key, 0)
+
     def contradicts(self, off: "_Value | None") -> bool:
         """Whether the sign is measured after all: by another source, or not before the statement that it is not."""
         return off is None or self.source != off.source or self.time >= off.time
@@ -157,6 +163,7 @@ def decide(
     values: list[_Value] = []
     verdicts: list[Verdict] = []
     stated_off: dict[str, _Value] = {}  # sign -> the last statement that it has no value
+    deleted: dict[tuple[str, str, datetime], int] = {}  # sign, position and time -> segment of the deletion
     for observation in observations:
         try:
             values.append(_evaluate(observation, table))
@@ -165,6 +172,14 @@ def decide(
             if unusable.is_off and observation.time is not None and (meaning := table.find(observation.codes)):
                 found = _Value(observation, meaning, observation.time, "")
                 stated_off[meaning.sign] = max(stated_off.get(meaning.sign, found), found, key=lambda value: value.time)
+            elif observation.status in _DELETED and observation.time and (meaning := table.find(observation.codes)):
+                deleted[meaning.sign, observation.channel, observation.time] = observation.segment
+    verdicts += [
+        Verdict(value.observation, Reason.NO_VALUE, "the message deletes it too")
+        for value in values
+        if value.is_in(deleted)
+    ]
+    values = [value for value in values if not value.is_in(deleted)]
     moments: defaultdict[datetime, list[_Value]] = defaultdict(list)
     for value in values:
         moments[value.time].append(value)

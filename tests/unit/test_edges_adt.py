@@ -92,7 +92,10 @@ def read_content(content: bytes) -> AdmissionReport:
         ("A06", (PID, FROM_1_TO_2), {"kind": "transfer", "bed": BED_2, "former_bed": BED_1}),
         ("A07", (PID, "PV1|1|O|CLINIC|||ICU^^1"), {"kind": "transfer", "bed": None, "former_bed": BED_1}),
         ("A31", (PID,), {"kind": "update", "profile": "adult"}),
-        ("A36", (PID, "MRG|33^^^H^MR"), {"kind": "merge", "former_patient_id": "33"}),
+        *(
+            (name, (PID, "MRG|33^^^H^MR"), {"kind": "merge", "former_patient_id": "33"})
+            for name in ("A18", "A36", "A47")
+        ),
         ("A02", (PID, FROM_1_TO_2), {"kind": "transfer", "bed": BED_2, "former_bed": BED_1}),
         ("A02", (PID, "PV1|1|I|ICU^^2"), {"kind": "transfer", "bed": BED_2, "former_bed": None}),
         ("A02", (PID, "PV1|1|I|WARD^^9|||ICU^^1"), {"kind": "transfer", "bed": None, "former_bed": BED_1}),
@@ -181,6 +184,14 @@ def test_the_date_of_birth_gives_the_age_group_only(birth: str, group: str | Non
     assert report.verdicts[0].detail == ("" if group else "the date of birth is not known")
     assert "Muster" not in repr(report)
     assert len(birth) < 8 or birth not in repr(report)
+
+
+def test_a_swap_moves_each_of_two_patients_to_the_others_bed() -> None:
+    report = read("A17", PID, "PV1|1|I|ICU^^2", "PID|1||88^^^H^MR", "PV1|1|I|ICU^^1")
+    assert [(event.kind, event.patient_id, event.bed) for event in report.events] == [
+        ("transfer", "77", BED_2),
+        ("transfer", "88", BED_1),
+    ]
 
 
 def test_each_pair_of_a_merge_is_an_event() -> None:

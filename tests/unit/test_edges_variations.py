@@ -98,6 +98,13 @@ def test_a_corrected_value_is_taken_in_place_of_the_one_of_its_moment() -> None:
     assert (signs(report), reasons(report)) == ([{"heart_rate": 72}], [Reason.OTHER_SOURCE, Reason.USED])
 
 
+@pytest.mark.parametrize("status", ["D", "W"])
+def test_a_value_that_its_message_deletes_is_none(status: str) -> None:
+    values = (obx(HR, "172", BPM), obx(HR, "172", BPM, status=status))
+    assert signs(read_at_bed(*values)) == []
+    assert signs(read_at_bed(*values, obx(HR, "72", BPM))) == [{"heart_rate": 72}]
+
+
 @pytest.mark.parametrize("kind", ["", "TX", "ST", "nm"])
 def test_a_plain_number_is_read_whatever_its_type_of_text(kind: str) -> None:
     assert signs(read_at_bed(obx(HR, "72", BPM, kind=kind))) == [{"heart_rate": 72}]
