@@ -128,10 +128,6 @@ ATTEMPTS = [
     Attempt("ingest", "imports", ("SELECT begin_import()",), "SELECT drop_old_names()"),
     Attempt("ward_reader", "reads names of patients", ("TABLE names.patient_name",), "TABLE device"),
     # A reader of one ward; tests/community/test_wards.py has more, on both editions.
-    Attempt("ward_reader", "reads the table of all wards", ("TABLE public.patient_vitals",), "TABLE patient_vitals"),
-    Attempt("ward_reader", "reads a view of all wards", ("TABLE public.ward_now",), "TABLE ward_now"),
-    Attempt("ward_reader", "gives itself a ward",
-            (LIFTED, "INSERT INTO public.reader_ward VALUES (current_user, 'icu-2')"), "TABLE device"),
     Attempt("ward_reader", "becomes the reader of all", ("SET ROLE vitalflow_reader",), "TABLE device"),
     Attempt("ward_reader", "takes the owner's name", ("SET SESSION AUTHORIZATION vitalflow",), "TABLE device"),
     Attempt("ward_reader", "makes a function that reads a table",

@@ -189,14 +189,6 @@ def test_at_an_address_of_other_machines_only_the_broker_listens_and_only_with_t
     assert connects(replace(without_name, tls=False)) not in ("Success", "Not authorized"), "without TLS"
 
 
-def test_an_address_that_is_not_of_this_machine_is_one_sentence(stack: Stack) -> None:
-    refused = stack.up("--detach", "--listen", "203.0.113.9")
-    assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
-    assert "'203.0.113.9' is not an IPv4 address of this machine; expected 0.0.0.0" in refused.stderr
-    assert stack.left_over() == []
-
-
 def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
     assert stack.up("--detach").returncode == 0
     until(lambda: stack.rows() > 0, "a first row")
@@ -307,15 +299,6 @@ def test_a_port_that_is_taken_is_one_sentence_and_leaves_nothing(stack: Stack) -
     assert stack.left_over() == []
 
 
-def test_the_demo_ends_by_itself_and_prints_the_number_of_rows(stack: Stack) -> None:
-    shown = stack.run("demo", "--seconds", "6", "--devices", "4", "--port-base", str(stack.port_base))
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert "readings stored in 6 s, 0 alerts raised; everything is stopped" in shown.stdout
-    # The beds of the edges come a few seconds later.
-    assert re.search(r"readings stored; beds: .*\b[4-9] NORMAL; open alerts: none", shown.stdout), shown.stdout
-    assert stack.left_over() == []
-
-
 def test_the_demo_shows_a_bed_of_each_kind_of_other_system_with_values(stack: Stack) -> None:
     beds = {"hl7-01": "temperature", "webhook-01": "temperature", "serial-01": "spo2", "mqtt-01": "resp_rate"}
     line = [sys.executable, "-m", "stack", "--home", str(stack.home.folder), "demo"]
@@ -344,10 +327,11 @@ def test_the_demo_shows_a_bed_of_each_kind_of_other_system_with_values(stack: St
 def test_within_about_a_minute_the_demo_raises_alerts_and_counts_them(stack: Stack) -> None:
     shown = stack.run("demo", "--seconds", "75", "--devices", "20", "--port-base", str(stack.port_base))
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    found = re.search(r" (\d+) alerts raised; everything is stopped", shown.stdout)
+    found = re.search(r"readings stored in 75 s, (\d+) alerts raised; everything is stopped", shown.stdout)
     assert found is not None, shown.stdout
     assert int(found[1]) >= 4
     assert re.search(r"open alerts: [1-9] high", shown.stdout), shown.stdout  # a racing heart, and bed 3 loses oxygen
+    assert stack.left_over() == []
 
 
 def test_a_demo_without_devices_stores_nothing_and_exits_with_an_error(stack: Stack) -> None:

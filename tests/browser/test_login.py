@@ -17,7 +17,7 @@ from identity.ca import new_ca, sign_server
 from identity.dynsec import connect_dynsec
 from identity.enrolment import revoke
 from mqtt.one_shot import connect_once
-from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.alerts import AlertClient, MakeAlerts, monitors
 from tests.fixtures.browser import MakeScreen
 from tests.fixtures.secured import MakeAccounts, Secured
 from tests.fixtures.station import MakeStation, StationProcess
@@ -30,17 +30,8 @@ NIGHT = "rgb(8, 12, 17)"
 
 @pytest.fixture
 def monitor(own_secured: Secured) -> Iterator[Callable[[str], AlertClient]]:
-    """A device that publishes readings, and a client that receives every alert."""
-    made: dict[str, AlertClient] = {}
-
-    def make(device: str) -> AlertClient:
-        if device not in made:
-            made[device] = AlertClient(0, own_secured.broker("grace"), own_secured.broker(device), device)
-        return made[device]
-
-    yield make
-    for person in made.values():
-        person.close()
+    with monitors(own_secured) as make:
+        yield make
 
 
 @pytest.fixture

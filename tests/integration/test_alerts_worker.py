@@ -88,19 +88,6 @@ def test_silence_is_an_alarm_and_never_clears_another_one(
     assert person.now[f"{BED}/heart-rate-high"].state == "active"
 
 
-def test_an_audio_pause_ends_after_its_time(
-    own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
-) -> None:
-    make_alerts(own_broker.url)
-    person = make_alert_client(own_broker.port)
-    person.measure(heart_rate=150)
-    person.wait_for(f"{BED}/heart-rate-high", state="active")
-    person.command("pause_audio", f"{BED}/heart-rate-high", seconds=2)
-    paused = person.wait_for(f"{BED}/heart-rate-high", state="audio_paused")
-    assert paused.audio_paused_until is not None
-    person.wait_for(f"{BED}/heart-rate-high", state="active", audio_paused_until=None)
-
-
 def test_invalid_commands_limits_and_readings_are_rejected_with_a_reason(
     own_broker: BrokerServer, make_alerts: MakeAlerts, make_alert_client: MakePerson
 ) -> None:

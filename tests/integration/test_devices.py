@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import paho.mqtt.client as mqtt
-import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer
@@ -217,18 +216,3 @@ def test_a_device_that_may_not_publish_ends_with_an_error_that_names_topic_and_c
         assert "Not authorized; 0 readings were published" in result.stderr
         assert "devices enroll" in result.stderr
         assert result.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["replay", "/nowhere/file.csv"], "/nowhere/file.csv"),
-        (["simulate", "--ward", "icu/1"], "'icu/1' cannot be used"),
-    ],
-)
-def test_a_wrong_option_is_one_sentence_and_exit_code_2(
-    broker: BrokerServer, arguments: list[str], sentence: str
-) -> None:
-    output = output_of(devices(broker, *arguments), 2)
-    assert sentence in output
-    assert "Traceback" not in output

@@ -217,24 +217,6 @@ def unsent(path: Path) -> int:
         return int(database.execute("SELECT count(*) FROM reading").fetchone()[0])
 
 
-@pytest.mark.parametrize(
-    ("outbox", "sentence"),
-    [
-        ("nowhere/outbox.db", "cannot be used as an outbox file: unable to open database file"),
-        (".", "is a directory"),
-        ("other.db", "is a database of another program, not an outbox file; choose another path"),
-    ],
-)
-def test_an_outbox_file_that_cannot_be_used_is_one_sentence(
-    broker: BrokerServer, tmp_path: Path, outbox: str, sentence: str
-) -> None:
-    with closing(sqlite3.connect(tmp_path / "other.db")) as database:
-        database.execute("CREATE TABLE accounts (balance INTEGER)")
-    output = output_of(devices(broker, "simulate", "--outbox", str(tmp_path / outbox)), 2)
-    assert sentence in " ".join(output.replace("│", " ").split())
-    assert "Traceback" not in output
-
-
 def test_two_processes_do_not_share_an_outbox_file(broker: BrokerServer, tmp_path: Path) -> None:
     line = ["simulate", "--count", "1", "--outbox", str(tmp_path / "outbox.db")]
     first = devices(broker, *line)

@@ -149,21 +149,6 @@ def test_every_change_arrives_in_order_across_kills_of_sender_and_receiver(
     assert len(again) <= 1, "an ended alert is not reported again; only the last message may lack its deletion"
 
 
-def test_an_open_alert_continues_after_a_restart(
-    own_broker: BrokerServer, make_alert_client: MakeClient, make_exporter: MakeExporter, hl7_receiver: Hl7Receiver
-) -> None:
-    exporter = make_exporter(own_broker, "alerts", "--ward", "icu-1")
-    publisher = AlertChanges(make_alert_client(own_broker.port), 1)
-    publisher.change_all(Change.RAISED)
-    eventually(lambda: [phase(message) for message in hl7_receiver.received] == ["start"], 30, "the start")
-    assert exporter.stop() == 0
-    exporter.start()
-    eventually(lambda: [phase(message) for message in hl7_receiver.received] == ["start", "continue"], 30, "continue")
-    first, second = hl7_receiver.received
-    assert first.segments[3].raw(29) == second.segments[3].raw(29)
-    assert first.header.raw(10) != second.header.raw(10)
-
-
 def test_an_answer_of_any_kind_neither_loses_nor_reorders_a_change(
     own_broker: BrokerServer,
     make_alert_client: MakeClient,

@@ -26,7 +26,7 @@ from identity.policy import Kind, User
 from mqtt.failover import BrokerOrder
 from station.auth import sessions
 from station.auth.password_salts import PasswordSalts
-from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.alerts import AlertClient, MakeAlerts, monitors
 from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.secured import Secured
 from tests.fixtures.station import MakeStation, StationProcess, basic
@@ -39,17 +39,8 @@ HIGH = "icu-1/bed-1/heart-rate-high"
 
 @pytest.fixture
 def monitor(shared_secured: Secured) -> Iterator[Callable[[str], AlertClient]]:
-    """A client that publishes as a device, and receives every alert as grace."""
-    made: dict[str, AlertClient] = {}
-
-    def make(device: str) -> AlertClient:
-        if device not in made:
-            made[device] = AlertClient(0, shared_secured.broker("grace"), shared_secured.broker(device), device)
-        return made[device]
-
-    yield make
-    for person in made.values():
-        person.close()
+    with monitors(shared_secured) as make:
+        yield make
 
 
 def station_of(secured: Secured, make_station: MakeStation, **settings: object) -> StationProcess:

@@ -27,12 +27,6 @@ FOLDERS = (
 
 
 @EACH_PAGE
-def test_every_linked_file_exists(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[page])
-    assert [link for link in links if not (page.parent / link).exists()] == []
-
-
-@EACH_PAGE
 def test_every_named_file_exists(page: Path) -> None:
     if page != HISTORY:
         names = re.findall(rf"`((?:{FOLDERS})/[\w./-]+)`", TEXTS[page])
