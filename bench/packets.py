@@ -5,6 +5,8 @@ Pure. Not a client library: it knows no QoS 2, and takes what a broker sends for
 
 from collections.abc import Iterator
 
+from mqtt.packets import packet, string_field
+
 CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
 PINGREQ = b"\xc0\x00"
 
@@ -12,19 +14,19 @@ PINGREQ = b"\xc0\x00"
 def connect(client_id: str, keepalive_s: int, will_topic: str, will: bytes) -> bytes:
     """CONNECT with a clean session and a retained will at QoS 1."""
     flags = 0x02 | 0x04 | 0x08 | 0x20  # clean session, will, its QoS 1, retained
-    variable = text_bytes("MQTT") + bytes([4, flags]) + keepalive_s.to_bytes(2, "big")
-    payload = text_bytes(client_id) + text_bytes(will_topic) + len(will).to_bytes(2, "big") + will
-    return _packet(0x10, variable + payload)
+    variable = string_field(b"MQTT") + bytes([4, flags]) + keepalive_s.to_bytes(2, "big")
+    payload = text_bytes(client_id) + text_bytes(will_topic) + string_field(will)
+    return packet(0x10, variable + payload)
 
 
 def publish(topic: bytes, payload: bytes, packet_id: int, retain: bool = False) -> bytes:
     """PUBLISH at QoS 1; `topic` as `text_bytes` made it."""
-    return _packet(0x33 if retain else 0x32, topic + packet_id.to_bytes(2, "big") + payload)
+    return packet(0x33 if retain else 0x32, topic + packet_id.to_bytes(2, "big") + payload)
 
 
 def subscribe(topic: str, packet_id: int) -> bytes:
     """SUBSCRIBE at QoS 1."""
-    return _packet(0x82, packet_id.to_bytes(2, "big") + text_bytes(topic) + b"\x01")
+    return packet(0x82, packet_id.to_bytes(2, "big") + text_bytes(topic) + b"\x01")
 
 
 def puback(packet_id: int) -> bytes:
@@ -57,18 +59,7 @@ def parse_packets(received: bytearray) -> Iterator[tuple[int, int, bytes]]:
 
 def text_bytes(text: str) -> bytes:
     """A text with its length before it: a topic as `publish` takes it."""
-    encoded = text.encode()
-    return len(encoded).to_bytes(2, "big") + encoded
-
-
-def _packet(first: int, body: bytes) -> bytes:
-    length = len(body)
-    digits = bytearray()
-    while True:
-        length, digit = divmod(length, 128)
-        digits.append(digit | (0x80 if length else 0))
-        if not length:
-            return bytes([first]) + digits + body
+    return string_field(text.encode())
 
 
 def _remaining(received: bytearray) -> tuple[int, int]:

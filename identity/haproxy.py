@@ -10,6 +10,8 @@ that stood still, cannot overwrite newer state, and two mirrors never form a loo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mqtt.packets import string_field
+
 CHECK_INTERVAL_S, CHECK_FAILURES = 1, 3
 """A frozen broker is left after about 4 s. It still accepts TCP connections, so the check speaks MQTT."""
 IDLE_S = 200  # a client may be silent for max_keepalive of mosquitto.conf (120 s), 1.5 times
@@ -79,7 +81,7 @@ def mirror_name(broker: str) -> str:
 def connect_packet(login: tuple[str, str]) -> bytes:
     """Return a CONNECT of MQTT 3.1.1 with a clean session, for the check; the broker chooses the client id."""
     body = b"\x00\x04MQTT\x04\xc2\x00\x3c"
-    body += b"".join(len(field).to_bytes(2, "big") + field for field in (b"", *map(str.encode, login)))
+    body += b"".join(map(string_field, (b"", *map(str.encode, login))))
     if len(body) > 127:
         raise ValueError(f"the check's CONNECT has {len(body)} bytes; at most 127 are sent")
     return b"\x10" + bytes([len(body)]) + body

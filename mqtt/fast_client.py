@@ -17,6 +17,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from mqtt.packets import packet, string_field
 from mqtt.tls_socket import TLSSocket
 
 Deliver = Callable[[bytes, bytes, int, bool, bool], None]
@@ -74,8 +75,7 @@ class PublishFastPath:
     def publish(self, topic: bytes, payload: bytes) -> None:
         """Queue a PUBLISH of QoS 0, not retained; `flush` sends it. Takes 2 us; paho takes 40."""
         properties = b"\x00" if self._has_properties else b""
-        body = len(topic).to_bytes(2, "big") + topic + properties + payload
-        self._out += bytes([PUBLISH]) + _encode_length(len(body)) + body
+        self._out += packet(PUBLISH, string_field(topic) + properties + payload)
 
     def flush(self) -> None:
         """Send as much as the socket accepts without blocking."""
@@ -164,16 +164,6 @@ class PublishFastPath:
                 self._control += data[at:stop]
             at = stop
         self._rest = data[at:]
-
-
-def _encode_length(number: int) -> bytes:
-    """Encode the remaining length of a packet: 7 bits per byte, lowest first."""
-    digits = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        digits.append(digit | 0x80 if number else digit)
-        if not number:
-            return bytes(digits)
 
 
 def _skip_properties(data: bytes, at: int) -> int:

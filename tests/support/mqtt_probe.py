@@ -14,6 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.packets import packet, string_field
 
 TIMEOUT_S = 5.0  # seconds for an answer
 NOTHING = "nothing"
@@ -146,22 +147,7 @@ def subscribes(broker: BrokerEndpoint, client_id: str, topic: str) -> str:
         return guest.subscribe(topic)
 
 
-def string_field(words: bytes) -> bytes:
-    """A field of MQTT with its length before it."""
-    return len(words).to_bytes(2, "big") + words
-
-
-def remaining_length(number: int) -> bytes:
-    """The remaining length of a packet: 7 bits a byte, lowest first."""
-    digits = bytearray()
-    while True:
-        number, digit = divmod(number, 128)
-        digits.append(digit | 0x80 if number else digit)
-        if not number:
-            return bytes(digits)
-
-
 def publish_packet(topic: bytes, payload: bytes, between: bytes = b"") -> bytes:
     """A PUBLISH by hand, whatever the topic; `between`: message id and properties, and then it is of QoS 1."""
     body = string_field(topic) + between + payload
-    return (b"\x32" if between else b"\x30") + remaining_length(len(body)) + body
+    return packet(0x32 if between else 0x30, body)

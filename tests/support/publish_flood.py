@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.packets import packet, string_field
 from stack.binaries import CHECKOUT
-from tests.support.mqtt_probe import publish_packet, remaining_length, string_field
+from tests.support.mqtt_probe import publish_packet
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def main() -> None:
     ) as sock:
         login = b"".join(string_field(values[key].encode()) for key in ("client_id", "user", "password"))
         connect = string_field(b"MQTT") + b"\x04\xc2\x00\x3c" + login
-        sock.sendall(b"\x10" + remaining_length(len(connect)) + connect)
+        sock.sendall(packet(0x10, connect))
         sock.recv(4)
         payloads = {
             "small": [one(number) for number in range(500)],
