@@ -38,6 +38,7 @@ class AdmissionEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bed                where the patient is now, or was discharged from; None for a place without a monitor
     former_bed         of a transfer: where the patient was
     by                 for the assignment: the sender
+    other              of a swap: the same of the other patient
     """
 
     kind: Literal["admit", "transfer", "discharge", "update", "merge"]
@@ -48,6 +49,7 @@ class AdmissionEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     profile: Profile | None = None
     bed: DeviceAddress | None = None
     former_bed: DeviceAddress | None = None
+    other: "AdmissionEvent | None" = None
 
     @property
     def moves(self) -> bool:
@@ -117,6 +119,8 @@ def plan(event: AdmissionEvent, beds: Beds, last: datetime | None = None) -> Pla
             return _update(event, beds)
         case "merge":
             return _merge(event, beds)
+        case _ if event.other is not None:
+            return _swap((event, event.other), beds)
         case _:
             return _move(event, beds)
 
@@ -138,6 +142,29 @@ def _move(event: AdmissionEvent, beds: Beds) -> Plan:
         steps += _vacate(event, beds, place)
         records.append((place, _record(event, "transfer", bed=to) if to else _record(event, "discharge")))
     return Plan(effect, steps, records) if steps else Plan(Effect.UNCHANGED)
+
+
+def _swap(events: Sequence[AdmissionEvent], beds: Beds) -> Plan:
+    """Assign both patients by what is known of them before the swap: age group, SpO2 scale and limits come along."""
+    moves = [(event, event.bed, beds.of_patient(event.patient_id)) for event in events]
+    targets = [to for _, to, _ in moves]
+    if any(
+        _is_newer(beds.assignments.get(place), events[0]) for _, to, found in moves for place in [to, *found] if place
+    ):
+        return Plan(Effect.OLDER)
+    steps: list[Step] = []
+    records: list[tuple[DeviceAddress, Admission]] = []
+    for event, to, found in moves:
+        former = [place for place in found if place != to]
+        origin = max(former, key=_time_in(beds), default=None)
+        assigned = _assign(event, beds, to, origin) if to else []
+        steps += assigned
+        for place in former:
+            records.append((place, _record(event, "transfer", bed=to)))
+            steps += [] if place in targets else _vacate(event, beds, place)
+        if assigned and to and not former:
+            records.append((to, _record(event, "admit", assigned[-1].content)))
+    return Plan(Effect.APPLIED, steps, records) if steps else Plan(Effect.UNCHANGED)
 
 
 def _assign(event: AdmissionEvent, beds: Beds, to: DeviceAddress, origin: DeviceAddress | None) -> list[Step]:

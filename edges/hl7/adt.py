@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from enum import StrEnum
 
+from msgspec import structs
+
 from edges.admissions.admissions import AdmissionEvent
 from edges.config.places import UnclearPlace, UnknownPlace, find_place
 from edges.config.site import Site, Source
@@ -107,7 +109,8 @@ def read_admission(message: Message, site: Site, received: datetime) -> Admissio
     name = _printable(header.text(9, 2) or _first(message, "EVN").text(1))
     events: list[AdmissionEvent] = []
     verdicts: list[AdmissionVerdict] = []
-    for patient in _patients(message) if name in _MERGE | {_SWAP} else [message.segments]:
+    patients = _patients(message) if name in _MERGE | {_SWAP} else [message.segments]
+    for patient in patients:
         try:
             event = _event(name, message, patient, site, source, received)
         except _Unusable as unusable:
@@ -116,6 +119,16 @@ def read_admission(message: Message, site: Site, received: datetime) -> Admissio
             events.append(event)
             detail = "" if event.profile or event.kind == "discharge" else "the date of birth is not known"
             verdicts.append(AdmissionVerdict(name, AdmissionReason.USED, detail))
+    if name == _SWAP:
+        if len(events) == len(patients) == 2:
+            events, verdicts = [structs.replace(events[0], other=events[1])], verdicts[:1]
+        elif events:
+            detail = f"{len(patients)} patients, of whom {len(events)} can be moved; a swap is of two"
+            verdicts = [
+                AdmissionVerdict(name, AdmissionReason.CONTRADICTION, detail) if verdict.reason == "used" else verdict
+                for verdict in verdicts
+            ]
+            events = []
     return AdmissionReport(Outcome.ACCEPT, None, source.name, events, verdicts)
 
 

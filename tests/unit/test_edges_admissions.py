@@ -116,6 +116,23 @@ def test_an_update_changes_the_age_group_and_no_bed() -> None:
     assert do(event("update", patient="p-2", profile="adult"), state).effect is Effect.NOT_ASSIGNED
 
 
+def test_a_swap_brings_what_is_known_of_both_patients() -> None:
+    limits = {ONE: Limits(by="ada", limits=SPO2, patient_id="p-1")}
+    state = beds(assigned("p-1", spo2_scale=2), assigned("p-2", profile="child-5-11"), limits=limits)
+    swap = event("transfer", bed=TWO, other=event("transfer", patient="p-2", bed=ONE))
+    found = do(swap, state)
+    assert (found.effect, patients(state)) == (Effect.APPLIED, ["p-2", "p-1"])
+    assert (state.assignments[ONE].profile, state.assignments[TWO].spo2_scale) == ("child-5-11", 2)
+    assert [(place, place in state.limits) for place in (ONE, TWO)] == [(ONE, False), (TWO, True)]
+    assert [(place, record.action, record.patient_id) for place, record in found.records] == [
+        (ONE, "transfer", "p-1"),
+        (TWO, "transfer", "p-2"),
+    ]
+    assert do(swap, state).effect is Effect.UNCHANGED
+    later = beds(assigned("p-1"), assigned("p-2", minute=5))
+    assert do(swap, later).effect is Effect.OLDER
+
+
 def test_a_merge_changes_the_number_wherever_it_is_assigned() -> None:
     limits = {ONE: Limits(by="ada", limits=SPO2, patient_id="p-0")}
     state = beds(assigned("p-0", spo2_scale=2), assigned("p-0", minute=5), limits=limits)

@@ -188,10 +188,15 @@ def test_the_date_of_birth_gives_the_age_group_only(birth: str, group: str | Non
 
 def test_a_swap_moves_each_of_two_patients_to_the_others_bed() -> None:
     report = read("A17", PID, "PV1|1|I|ICU^^2", "PID|1||88^^^H^MR", "PV1|1|I|ICU^^1")
-    assert [(event.kind, event.patient_id, event.bed) for event in report.events] == [
-        ("transfer", "77", BED_2),
-        ("transfer", "88", BED_1),
-    ]
+    [event] = report.events
+    assert event.other is not None
+    assert (event.kind, event.patient_id, event.bed) == ("transfer", "77", BED_2)
+    assert (event.other.patient_id, event.other.bed, report.counts) == ("88", BED_1, {"used": 1})
+
+
+def test_a_swap_of_which_one_place_is_unknown_moves_no_patient() -> None:
+    report = read("A17", PID, "PV1|1|I|ICU^^2", "PID|1||88^^^H^MR", "PV1|1|I|WARD^^9")
+    assert (list(report.events), report.counts) == ([], {"contradiction": 1, "unknown_place": 1})
 
 
 def test_each_pair_of_a_merge_is_an_event() -> None:

@@ -263,6 +263,7 @@ def test_columns_whose_names_have_another_meaning_are_not_read(
         ("seconds,HR,SpO2,status", "0,71,97,NORMAL", "1,180,60,probe off"),
         ("seconds,HR,HR_valid,SpO2,valid SpO2", "0,71,true,97,true", "1,180,false,60,false"),
         ("Time [s],HR,PULSE,RESP,SpO2,quality", "0,71,70,,97,ok", "1,180,180,,60,poor"),
+        ("seconds,HR,SpO2,Deleted?", "0,71,97,no", "1,180,60,да"),
         ("seconds,HR,SpO2,deleted", "0,71,97,0", "1,180,60,1"),
         ("seconds,HR,SpO2,is_estimated", "0,71,97,no", "1,180,60,yes"),
         ("seconds,HR,SpO2,deleted_at", "0,71,97,", "1,180,60,2026-11-27T10:00:00Z"),

@@ -55,8 +55,8 @@ _KINDS = {
 KINDS: Mapping[str, Kind] = {plain(name): kind for kind, names in _KINDS.items() for name in names.split()}
 """Plain names of the columns that are marks, without the words before and after them that change nothing."""
 
-_YES = frozenset(("true", "t", "yes", "y", "ja", "j", "oui", "si", "sì", "x"))
-_NO = frozenset(("false", "f", "no", "n", "nein", "non"))
+_YES = frozenset(("true", "t", "yes", "y", "ja", "j", "oui", "si", "sì", "sim", "tak", "да", "evet", "是", "x"))
+_NO = frozenset(("false", "f", "no", "n", "nein", "non", "nee", "não", "nie", "нет", "hayır", "否"))
 _GOOD = frozenset(
     (
         "good", "ok", "okay", "valid", "measured", "high", "excellent", "very_good", "fair", "acceptable", "medium",
@@ -108,7 +108,7 @@ def kind_of(name: str, known: Mapping[str, str]) -> tuple[Kind, str | None, bool
     known   plain names of columns of signs -> what the result names them by; None: the whole row
     """
     in_percent = name.rstrip(" )]").endswith("%")
-    text = plain(re.sub(r"[\s(\[]*%[\s)\]]*$", "", name))
+    text = plain(re.sub(r"[\s(\[]*%[\s)\]]*$", "", name).rstrip("?!: "))
     if kind := _kind(text):
         return kind, None, in_percent
     for sign, column in known.items():
