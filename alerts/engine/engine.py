@@ -192,7 +192,7 @@ class Engine:
             del self.beds[place.device]
             return close_all(bed, DEVICE_REMOVED, now)
         bed = self._bed(place, now)
-        if retained and status.boot < (bed.boot or 0):
+        if retained and place.ward != bed.ward and status.boot < (bed.boot or 0):
             return ()  # what it left in the ward that it was moved from
         online = status.state == "online"
         self._schedule.activate(bed)

@@ -358,3 +358,13 @@ def test_a_birth_that_a_device_left_in_its_former_ward_changes_nothing() -> None
     ward.measure(3, heart_rate=80, boot=2)
     ward.pass_time(20)
     assert "no-data" in ward.alerts
+
+
+def test_a_retained_birth_of_a_lower_boot_in_the_same_ward_counts() -> None:
+    ward = Ward()
+    ward.take("status", {"state": "online", "boot": 1_700_000_000, "interval_s": 3600})
+    birth = json.dumps({"state": "online", "boot": 5, "interval_s": 1}).encode()  # its clock begins in 1970
+    ward.engine.take(b"vitalflow/status/icu/mon-1", birth, True, at(0))
+    ward.measure(3, heart_rate=80, boot=5)
+    ward.pass_time(20)
+    assert "no-data" in ward.alerts
