@@ -298,14 +298,16 @@ class DeviceClock:
         counted. Readings of the other boot come between, so those of this one have a run of their own.
         """
         run = self._earlier
-        if run is None or arrival - run.arrival > STEADY:
+        if run is None or (
+            arrival - run.arrival > STEADY and not _is_same_pace(time - run.time, arrival - run.arrival)
+        ):
             run = _Run(time, arrival, time, arrival, backlog=False)
-        self._earlier = run._replace(arrival=arrival)
+        self._earlier = run._replace(time=time, arrival=arrival)
         arrived = arrival - run.start_arrival
         if lag <= RIGHT or (arrived >= DISORDER and _is_live_rate(time - run.start_time, arrived, DISORDER)):
             self._boot = boot
             return self._anchor(time, arrival, lag, seq, certain=lag > RIGHT)
-        if arrived < DISORDER and time == run.time:
+        if arrived < DISORDER and time == run.start_time:
             return None
         return self._placed(_shifted(time, self.offset or ZERO), live=False)
 
@@ -357,6 +359,11 @@ def _is_live_rate(measured: timedelta, arrived: timedelta, rounding: timedelta) 
     return (
         seconds >= ONE_MOMENT_S and measured >= ZERO and (measured - rounding).total_seconds() <= BACKLOG_RATE * seconds
     )
+
+
+def _is_same_pace(measured: timedelta, arrived: timedelta) -> bool:
+    """Return whether the time of a device passed about as fast as that of the arrivals."""
+    return measured <= BACKLOG_RATE * arrived and arrived <= BACKLOG_RATE * measured
 
 
 class ArrivalOrder:

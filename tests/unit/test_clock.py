@@ -184,6 +184,20 @@ def test_a_backlog_of_an_earlier_boot_between_live_readings_is_not_live() -> Non
     assert all(found.live is (at == found.time) for at, found in device.placed)
 
 
+@pytest.mark.parametrize("interval", [1, 30, 90, 3600])
+@pytest.mark.parametrize("behind", [70, 3600, 1e9])
+def test_a_device_whose_clock_begins_anew_at_its_start_is_evaluated_at_any_interval(
+    interval: float, behind: float
+) -> None:
+    device = Device()
+    for number in range(20):
+        arrival, again = NOW + s(number * interval), number >= 8
+        device.send(arrival - s(behind if again else 0), arrival, 5 if again else 1000, number % 8 + 1)
+        device.pause(arrival + s(2))
+    assert all(found.newest and found.time == arrival for arrival, found in device.placed[10:])
+    assert all(found.certain for _, found in device.placed[10:])
+
+
 @pytest.mark.parametrize("behind", [0, 3, 30, 3600])
 def test_of_two_devices_of_one_name_each_is_evaluated(behind: float) -> None:
     device = Device()
