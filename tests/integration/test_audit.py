@@ -1,13 +1,8 @@
 """The record of what persons did: from MQTT through the real ingest into `audit_event`, once, and for ever."""
 
 import json
-import select
-import socket
-import socketserver
-import threading
 import time
 import uuid
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import paho.mqtt.client as mqtt
@@ -15,6 +10,7 @@ import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bench.proxy import Proxy
 from stack.servers import BrokerServer, DatabaseServer
 from tests.fixtures.ingest import MakeIngest
 from tests.support.servers import Db, eventually
@@ -113,55 +109,22 @@ def test_limits_set_while_ingest_was_down_are_stored_later(
     assert [who for (who, *_) in db.rows(QUERY)] == ["A"], "kept, and by one of them"
 
 
-class OneWay(socketserver.ThreadingTCPServer):
-    """A link to the broker that can lose what goes there, so that what was committed is never acknowledged."""
-
-    daemon_threads = True
-
-    def __init__(self, target: int) -> None:
-        self.blocked = threading.Event()
-        self.target = target
-        super().__init__(("127.0.0.1", 0), Link)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-
-class Link(socketserver.BaseRequestHandler):
-    """One connection over it."""
-
-    server: OneWay
-
-    def handle(self) -> None:
-        with socket.create_connection(("127.0.0.1", self.server.target)) as far:
-            ends = {self.request: far, far: self.request}
-            with suppress(OSError):
-                while True:
-                    for reader in select.select(list(ends), [], [])[0]:
-                        piece = reader.recv(65_536)
-                        if not piece:
-                            return
-                        if reader is far or not self.server.blocked.is_set():
-                            ends[reader].sendall(piece)
-
-
 def test_a_command_committed_but_not_acknowledged_is_stored_once(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     """Ingest dies between COMMIT and PUBACK; the broker delivers again, with DUP and the number that it had."""
-    link = OneWay(broker.port)
+    link = Proxy(broker.port).start()
     ingest = make_ingest(f"mqtt://127.0.0.1:{link.port}", db)
     tell(broker, LIMITS, {"by": "A", "limits": {"spo2-low": 88}})
     eventually(lambda: db.count("audit_event") == 1, 20, "the first, which is acknowledged")
     time.sleep(0.5)
-    link.blocked.set()
+    link.stall_client()
     tell(broker, ACKS, PAUSE)
     tell(broker, LIMITS, None)
     eventually(lambda: db.count("audit_event") == 3, 20, "committed")
     ingest.kill()
-    link.blocked.clear()
+    link.cut()  # with the acknowledgements
+    link.heal()
     ingest.start()
     eventually(lambda: ingest.metric("messages_received_total") >= 2, 20, "they come again")
     tell(broker, ACKS, PAUSE)  # the same words, and another deed
@@ -170,8 +133,7 @@ def test_a_command_committed_but_not_acknowledged_is_stored_once(
         "set_limits", "pause_audio", "remove_limits", "pause_audio",
     ]  # fmt: skip
     assert ingest.stop() == 0
-    link.shutdown()
-    link.server_close()
+    link.stop()
 
 
 def test_a_command_waits_for_an_unavailable_database(

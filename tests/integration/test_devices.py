@@ -92,22 +92,6 @@ def names(listener: Listener) -> set[tuple[str, int]]:
     }
 
 
-def test_no_reading_is_missing_in_the_table_after_the_broker_was_down(
-    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest
-) -> None:
-    make_ingest(own_broker.url, db)
-    with fleet(own_broker.url, 100, 2) as running:
-        for published in (100, 500):
-            eventually(lambda least=published: running.stats.published > least, 10, "they publish")  # type: ignore[misc]
-            own_broker.stop()
-            eventually(lambda: running.stats.waiting > 200, 10, "readings wait")
-            own_broker.start()
-            eventually(lambda: running.stats.connected == 100, 15, "all devices are back")
-    assert (running.stats.waiting, running.stats.dropped) == (0, 0)
-    eventually(lambda: db.count() == running.stats.produced, 20, "a row for every reading that was produced")
-    assert db.count("device_gap") == 0
-
-
 def test_a_device_publishes_online_and_offline_and_its_will_reports_a_killed_one(own_broker: BrokerServer) -> None:
     with listening(own_broker.port, "vitalflow/status/#") as listener:
         for number, message in ((signal.SIGTERM, "offline status"), (signal.SIGKILL, "will")):
