@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from mqtt.endpoint import BrokerEndpoint, configure_client
 from mqtt.service_status import ServiceStatus, decode_service_status
 from stack.servers import BrokerServer
 
@@ -26,7 +27,7 @@ class Bed:
             self.sent += 1
             payload = json.dumps({"time": datetime.now(UTC).isoformat(), "boot": 1, "seq": self.sent, "spo2": 97})
             sent = self._client.publish("vitalflow/vitals/icu-1/bed-1", payload, qos=1)
-        sent.wait_for_publish(5)
+        sent.wait_for_publish(30)
 
     def problem(self) -> str:
         """Return what the status of ingest names; empty if nothing."""
@@ -34,9 +35,11 @@ class Bed:
 
 
 @contextmanager
-def sending_bed(broker: BrokerServer) -> Iterator[Bed]:
-    """Connect a bed for the time of the block."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+def sending_bed(broker: BrokerServer | BrokerEndpoint) -> Iterator[Bed]:
+    """Connect a bed for the time of the block; a secured broker is given as one of its users."""
+    endpoint = BrokerEndpoint.parse(broker.url) if isinstance(broker, BrokerServer) else broker
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=endpoint.client_id("bed-1"))
+    configure_client(client, endpoint)
     bed = Bed(client)
 
     def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
@@ -44,7 +47,7 @@ def sending_bed(broker: BrokerServer) -> Iterator[Bed]:
 
     client.on_message = on_message
     client.on_connect = lambda client, *_: client.subscribe("vitalflow/services/+") and None
-    client.connect("127.0.0.1", broker.port)
+    client.connect(endpoint.host, endpoint.port)
     client.loop_start()
     yield bed
     client.disconnect()
