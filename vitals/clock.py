@@ -105,7 +105,7 @@ class DeviceClock:
         self._last_arrival: datetime | None = None  # and its arrival
         self._moment: datetime | None = None  # arrival of the first reading of the last moment
         self._run: _Run | None = None
-        self._earlier: _Run | None = None  # the same of readings of an earlier boot
+        self._earlier: tuple[int, _Run | None] = 0, None  # the same of readings of an earlier boot, with the boot
         self.interval: timedelta | None = None
         # The gaps that confirm it, and how many in a row did not. No history: it would cost 600 bytes a bed.
         self._min_gap = self._max_gap = ZERO
@@ -168,7 +168,8 @@ class DeviceClock:
             if lag <= self._stale_after:
                 return self._anchor(time, arrival, lag, seq)
             return self._place_old(time, arrival, lag, seq)
-        counts_anew = seq == 1 and time == self._last_time  # by a clock that counts minutes
+        # By a clock that counts minutes, or that a new start has set right.
+        counts_anew = seq == 1 and (time == self._last_time or (self.offset is not ZERO and -AHEAD <= lag <= RIGHT))
         if 0 < seq <= self._seq and not counts_anew and self._last_time is not None and time <= self._last_time:
             # By number and by time before the last one: sent again, or a gap that is filled late.
             if self._last_time - time <= DISORDER >= arrival - self._last_arrival:  # type: ignore[operator]
@@ -297,13 +298,20 @@ class DeviceClock:
         It is of that boot's backlog, of a second device of this name, or of a clock that was set back before it was
         counted. Readings of the other boot come between, so those of this one have a run of their own.
         """
-        run = self._earlier
-        if run is None or (
-            arrival - run.arrival > STEADY and not _is_same_pace(time - run.time, arrival - run.arrival)
+        of_boot, run = self._earlier
+        if (
+            run is None
+            or of_boot != boot
+            or time < run.start_time
+            or (arrival - run.arrival > STEADY and not _is_same_pace(time - run.time, arrival - run.arrival))
         ):
             run = _Run(time, arrival, time, arrival, backlog=False)
-        self._earlier = run._replace(time=time, arrival=arrival)
         arrived = arrival - run.start_arrival
+        is_over = arrived.total_seconds() > RUN_S
+        self._earlier = (
+            boot,
+            _Run(time, arrival, time, arrival, False) if is_over else run._replace(time=time, arrival=arrival),
+        )
         if lag <= RIGHT or (arrived >= DISORDER and _is_live_rate(time - run.start_time, arrived, DISORDER)):
             self._boot = boot
             return self._anchor(time, arrival, lag, seq, certain=lag > RIGHT)

@@ -198,6 +198,23 @@ def test_a_device_whose_clock_begins_anew_at_its_start_is_evaluated_at_any_inter
     assert all(found.certain for _, found in device.placed[10:])
 
 
+def test_a_device_that_starts_again_twice_with_lower_boots_and_an_earlier_clock_is_live() -> None:
+    device = Device()
+    for number, (behind, boot) in enumerate([(0, 30)] * 3 + [(7200, 20)] + [(10800, 10)] * 4):
+        device.send(NOW + s(10 * number - behind), NOW + s(10 * number), boot, number + 1)
+        device.pause(NOW + s(10 * number + 5))
+    assert all(device.live)
+
+
+def test_a_device_without_boots_whose_start_sets_its_clock_right_is_live_at_once() -> None:
+    device = Device()
+    for second in range(3):
+        device.send(NOW + s(second + 60), NOW + s(second), seq=second + 1)
+    device.send(NOW + s(3), NOW + s(3), seq=1)
+    device.send(NOW + s(4), NOW + s(4), seq=2)
+    assert device.live == [True] * 5
+
+
 @pytest.mark.parametrize("behind", [0, 3, 30, 3600])
 def test_of_two_devices_of_one_name_each_is_evaluated(behind: float) -> None:
     device = Device()
