@@ -388,16 +388,8 @@ def test_other_systems_bring_their_beds_onto_the_station_and_receive_alerts(proj
     shown = beds_of_station(project)
     assert shown["hl7-bed"]["values"]["heart_rate"]["value"] == 71
     assert shown["fhir-bed"]["values"]["heart_rate"]["value"] == 72
-    config = [
-        "mosquitto_sub",
-        "-C",
-        "1",
-        "-W",
-        "30",
-        "-t",
-        "homeassistant/device/vitalflow__vitalflow__icu-9__hl7-bed/+",
-    ]
-    assert "icu-9 hl7-bed" in project.compose(*foreign, *config).stdout
+    config = "mosquitto_sub -C 1 -W 30 -t homeassistant/device/vitalflow__vitalflow__icu-9__hl7-bed/+"
+    assert "icu-9 hl7-bed" in project.compose(*foreign, *config.split()).stdout
     low = REPORT.format(now=f"{datetime.now(UTC):%Y%m%d%H%M%S}+0000", number="2", heart_rate=20).replace("\n", "\r")
     with MLLPClient("127.0.0.1", project.port("HL7")) as client:
         assert "MSA|AA|2" in client.send_message(low).decode()

@@ -40,17 +40,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         pytest.skip("docker compose is not installed")
     folder = tmp_path_factory.mktemp("compose-ha")
     make(folder, lambda _: None)
-    line = [
-        *compose,
-        "--project-directory",
-        str(CHECKOUT),
-        "--env-file",
-        str(folder / ".env"),
-        "--profile",
-        "demo",
-        "--profile",
-        "failback",
-    ]
+    line = [*compose, "--project-directory", str(CHECKOUT), "--env-file", str(folder / ".env")]
+    line += ["--profile", "demo", "--profile", "failback"]
     line += ["-f", str(FOLDER / "compose.yml"), "config", "--format", "json"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("VITALFLOW_", "COMPOSE_"))}
     ended = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=60, check=False)

@@ -26,6 +26,7 @@ from identity import ca
 from identity.authority import CertificateAuthority
 from mqtt.server_certificate import ReloadingCertificate
 from tests.support.factories import NOW
+from tests.unit.test_hl7_listener import until
 from vitals.errors import PermanentError, TransientError
 
 MESSAGE = b"MSH|^~\\&|A|B|||20261129120000+0000||ORU^R01|1|P|2.6\r"
@@ -59,11 +60,6 @@ def client_context(authority: CertificateAuthority, pair: ca.KeyPair | None) -> 
 async def accept(content: bytes, peer: Peer) -> Sequence[bytes]:
     assert peer.name == "sender/central"
     return acknowledge(parse_message(content), Outcome.ACCEPT, None, NOW)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
 
 
 def connect(listener: Listener, context: ssl.SSLContext) -> Client:

@@ -49,13 +49,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @cache
 def rendered(root: Path, overlay: str) -> list[Manifest]:
-    line = [
-        "kubectl",
-        "kustomize",
-        "--load-restrictor",
-        "LoadRestrictionsNone",
-        str(root / "deploy/kubernetes" / overlay),
-    ]
+    line = ["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone"]
+    line.append(str(root / "deploy/kubernetes" / overlay))
     ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     return list(yaml.safe_load_all(ended.stdout))
