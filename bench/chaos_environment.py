@@ -1,19 +1,16 @@
 """The system that `chaos` injects faults into: programs, devices that keep a record, and a proxy in each link."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench.environment import PASSWORD, Environment
+from bench.fault_run import WATCHED_WARD, recording_fleets
 from bench.faults import Fault, full_disk, kill, link, wipe_broker_store
 from bench.proxy import Proxy
-from bench.recording_devices import MESSAGES_PER_SAMPLE, DevicePlan, DeviceProcess
-from bench.services import service
+from bench.services import counter, service
 from sql.migrate import INGEST_ROLE
 from stack.servers import OWNER
-
-READINGS_PER_S = 500
-WATCHED = 20  # devices whose alarms are looked at, twice a second each
 
 
 class ChaosEnvironment:
@@ -35,33 +32,21 @@ class ChaosEnvironment:
         rules = str(Path(__file__).with_name("chaos_rules.toml"))
         settings = {"VITALFLOW_MQTT_URL": self._mqtt("alerts-broker"), "VITALFLOW_ALERTS_RULES": rules}
         self.alerts = service(environment, "alerts", "run", settings=settings)
-        interval = MESSAGES_PER_SAMPLE * devices / (READINGS_PER_S - WATCHED / 0.5)
-        url = self._mqtt("devices-broker")
-        sizes = {"icu-1": (devices + 1) // 2, "icu-2": devices // 2}
-        self.fleets = [self._beds(url, ward, size, interval) for ward, size in sizes.items()]
-        self.watched = self._beds(environment.broker.url, "icu-9", WATCHED, 0.5, watched=True)
-        for program in (self.ingest, self.alerts, *self.fleets, self.watched):
+        broken = self._mqtt("devices-broker")
+        self.fleets = recording_fleets(
+            devices, lambda ward: environment.broker.url if ward == WATCHED_WARD else broken, environment.folder
+        )
+        for program in (self.ingest, self.alerts, *self.fleets):
             ends.callback(program.kill)
-
-    @property
-    def records(self) -> list[Path]:
-        """Where the devices wrote down what they made."""
-        return [Path(beds.plan.record) for beds in (*self.fleets, self.watched)]
-
-    @property
-    def last_lines(self) -> list[str]:
-        """The last line that each killed process of devices wrote."""
-        return [line for beds in self.fleets for line in beds.last_lines]
 
     def start(self) -> None:
         """Start all of it; returns once readings are made."""
-        for program in (self.ingest, self.alerts, self.watched, *self.fleets):
+        for program in (self.ingest, self.alerts, *self.fleets):
             program.start()
 
-    def finish(self) -> None:
-        """Let every device deliver what it has."""
-        for beds in (*self.fleets, self.watched):
-            beds.finish()
+    def evaluated(self) -> Mapping[str, float]:
+        """Return the readings that the alert worker has evaluated."""
+        return {"alerts": counter(self.alerts, "readings_evaluated_total")}
 
     def faults(self, victims: Sequence[str], longest: float) -> list[Fault]:
         """What to do to these victims."""
@@ -71,7 +56,7 @@ class ChaosEnvironment:
             "alerts": [kill("alerts", self.alerts)],
             "broker": [kill("broker", environment.broker), wipe_broker_store(environment.broker)],
             "database": [kill("database", environment.database)],
-            "devices": [kill("devices", beds) for beds in self.fleets],
+            "devices": [kill("devices", beds) for beds in self.fleets if not beds.plan.watched],
             "links": [
                 link(name, proxy, longest, stops_alerts=name == "alerts-broker") for name, proxy in self.links.items()
             ],
@@ -81,10 +66,3 @@ class ChaosEnvironment:
 
     def _mqtt(self, link: str) -> str:
         return f"mqtt://127.0.0.1:{self.links[link].port}"
-
-    def _beds(self, url: str, ward: str, devices: int, interval: float, watched: bool = False) -> DeviceProcess:
-        folder = self.environment.folder
-        plan = DevicePlan(
-            url, ward, devices, interval, str(folder / f"{ward}.record"), str(folder / f"{ward}.outbox"), watched
-        )
-        return DeviceProcess(plan, folder / f"{ward}.log")

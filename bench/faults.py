@@ -7,7 +7,6 @@ from random import Random
 
 from bench.proxy import Proxy
 from bench.recording_devices import DeviceProcess
-from bench.services import counter
 from bench.small_disk import SmallDisk
 from stack.servers import BrokerServer, DatabaseServer, Service
 
@@ -83,29 +82,3 @@ def full_disk(database: DatabaseServer, disk: SmallDisk) -> Fault:
             database.start()
 
     return Fault("disk", strike, restore)
-
-
-class UptimeMonitor:
-    """The spans in which the alert worker could work; the caller reports each fault that stops it."""
-
-    def __init__(self, worker: Service) -> None:
-        self._worker = worker
-        self._since: float | None = time.time()
-        self.spans: list[tuple[float, float]] = []
-
-    def close(self) -> None:
-        """The span ends here: a fault is about to strike, or the run is over."""
-        if self._since is not None:
-            self.spans.append((self._since, time.time()))
-        self._since = None
-
-    def reopen(self, timeout_s: float) -> bool:
-        """Wait until the worker evaluates readings again; False where it does not in time."""
-        deadline = time.monotonic() + timeout_s
-        before = counter(self._worker, "readings_evaluated_total")
-        while counter(self._worker, "readings_evaluated_total") <= before:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        self._since = time.time()
-        return True

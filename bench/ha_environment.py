@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 
-from bench.chaos_environment import READINGS_PER_S, WATCHED
-from bench.recording_devices import MESSAGES_PER_SAMPLE, DevicePlan, DeviceProcess
+from bench.fault_run import WARDS, recording_fleets
 from bench.report import Log
 from identity.policy import OPERATOR, Kind, User
 from mqtt.endpoint import BrokerEndpoint
@@ -36,8 +35,6 @@ from vitals.topics import Topics
 
 UP_TIMEOUT_S = 300.0
 HEALTHY_TIMEOUT_S = 120.0
-WARDS = ("icu-1", "icu-2", "icu-9")
-"""The last one has the watched beds."""
 
 
 class HaEnvironment:
@@ -50,19 +47,11 @@ class HaEnvironment:
         assert known is not None
         self.home, self.binaries, self.ports = home, binaries, ports
         self._secrets: Secrets = known
-        interval = MESSAGES_PER_SAMPLE * devices / (READINGS_PER_S - WATCHED / 0.5)
-        sizes = {"icu-1": (devices + 1) // 2, "icu-2": devices // 2}
-        self.fleets = [self._beds(passwords, ward, size, interval) for ward, size in sizes.items()]
-        self.fleets.append(self._beds(passwords, WARDS[-1], WATCHED, 0.5, watched=True))
 
-    def _beds(
-        self, passwords: dict[str, str], ward: str, devices: int, interval: float, watched: bool = False
-    ) -> DeviceProcess:
-        folder, ca = self.home.folder, str(self.home.identity / "ca.crt")
-        url = f"mqtts://{fleet_user(ward)}:{passwords[ward]}@127.0.0.1:{self.ports.broker}"
-        record, outbox = (str(folder / f"{ward}.{kind}") for kind in ("record", "outbox"))
-        plan = DevicePlan(url, ward, devices, interval, record, outbox, watched, ca)
-        return DeviceProcess(plan, self.home.log(f"devices-{ward}"))
+        def url(ward: str) -> str:
+            return f"mqtts://{fleet_user(ward)}:{passwords[ward]}@127.0.0.1:{ports.broker}"
+
+        self.fleets = recording_fleets(devices, url, home.folder, str(home.identity / "ca.crt"))
 
     @property
     def operator(self) -> BrokerEndpoint:
