@@ -4,7 +4,7 @@ Pure, except that it reads the record files of `recording_devices`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -93,20 +93,26 @@ def doubled_rows(rows: Iterable[Name]) -> int:
 
 
 def account_alerts(
-    record: Record, alerts: Sequence[Alert], last: dict[tuple[str, str], Alert], uptime: Sequence[Span]
+    record: Record,
+    alerts: Sequence[Alert],
+    last: dict[tuple[str, str], Alert],
+    uptime: Sequence[Span],
+    cleared_at: Mapping[object, float],
 ) -> AlertAccount:
     """Find the alerts that were due and missing, and those that were raised twice.
 
     alerts    every change that a subscriber received
     last      the retained alerts at the end
     uptime    the spans in which the worker ran, was connected, and no fault affected its link to the devices
+    cleared_at  when each alert ended, as stored: the subscriber may be away when it does, and then finds the next
+                one of the same place, which has replaced it at the broker
 
     An alert was due where a sign stayed beyond its limit for longer than the delay within one such span: had the
     worker been killed during the delay, its successor may begin the delay again, as documented.
     """
-    spans = alert_spans(alerts)
+    spans = alert_spans(alerts, cleared_at)
     doubled = [
-        f"{device}/{rule}"
+        f"{device}/{rule}: raised at {later[0]:.1f}, the one before at {earlier[0]:.1f} and over at {earlier[1]:.1f}"
         for (device, rule), spans in spans.items()
         for earlier, later in pairwise(sorted(spans))
         if later[0] < earlier[1]
@@ -117,7 +123,8 @@ def account_alerts(
         for begin, end in _due(rows, uptime):
             due += 1
             if not any(raised <= end and over >= begin for raised, over in spans.get((device, "spo2-low"), ())):
-                missing.append(f"{device}/spo2-low at {begin:.0f}")
+                after = min((one[0] for one in spans.get((device, "spo2-low"), ()) if one[0] > end), default=0.0)
+                missing.append(f"{device}/spo2-low, low from {begin:.1f} to {end:.1f}; the next raised at {after:.1f}")
                 lost += 1
     first = {(a.device_id, a.rule): a.alert_id for a in reversed(alerts)}
     acknowledged = {a.alert_id for a in alerts if a.state is State.ACKNOWLEDGED}
@@ -132,12 +139,12 @@ def account_alerts(
     return AlertAccount(len({a.alert_id for a in alerts}), due, missing, doubled)
 
 
-def alert_spans(alerts: Iterable[Alert]) -> dict[tuple[str, str], list[Span]]:
+def alert_spans(alerts: Iterable[Alert], cleared_at: Mapping[object, float]) -> dict[tuple[str, str], list[Span]]:
     """From raised to cleared, for each alert of each place, by arrival; endless where never cleared."""
     spans: dict[tuple[str, str], dict[object, Span]] = defaultdict(dict)
     for alert in alerts:
         place = spans[(alert.device_id, alert.rule)]
-        _, over = place.get(alert.alert_id, (0.0, float("inf")))
+        _, over = place.get(alert.alert_id, (0.0, cleared_at.get(alert.alert_id, float("inf"))))
         ends = over if alert.is_open else min(over, alert.changed_at.timestamp())
         place[alert.alert_id] = (alert.raised_at.timestamp(), ends)
     return {place: list(found.values()) for place, found in spans.items()}

@@ -40,7 +40,6 @@ class ChaosReport(FaultCounts):
     acknowledged_by_broker: int = 0
     rejected: int = 0
     gaps: int = 0
-    alert_changes_not_in_history: int = 0
     recovery_s: dict[str, float] = field(default_factory=dict)
     not_run: list[str] = field(default_factory=list)
     machine: dict[str, str] = field(default_factory=dict)
@@ -133,10 +132,6 @@ class _Run(FaultRun):
         report.acknowledged_by_broker = len(self.count(report).record.taken)
         counts = "SELECT (SELECT count(*) FROM rejected_message), (SELECT count(*) FROM device_gap)"
         report.rejected, report.gaps = self._environment.ask(counts)
-        with self._connect_as_owner() as connection:
-            history = set(connection.execute("SELECT alert_id, revision FROM alert_event").fetchall())
-        changes = {(alert.alert_id, alert.revision) for alert in self.recorder.received}
-        report.alert_changes_not_in_history = len(changes - history)
 
     def _connect_as_owner(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(self._environment.database.url(), autocommit=True)

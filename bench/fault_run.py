@@ -16,6 +16,7 @@ from bench.environment import settle
 from bench.recording_devices import MESSAGES_PER_SAMPLE, DevicePlan, DeviceProcess, Name
 from bench.report import Figures, Log
 from mqtt.endpoint import BrokerEndpoint
+from vitals.alert import State
 from vitals.topics import Topics
 
 READINGS_PER_S = 500
@@ -31,6 +32,7 @@ NAMES = """
     SELECT device_id, boot, seq, CASE WHEN seq > 0 THEN 0 ELSE (extract(epoch FROM time) * 1000)::bigint END
     FROM patient_vitals"""
 """The name of each row, as `recording_devices.name` has it."""
+HISTORY = "SELECT alert_id, revision, state, extract(epoch FROM changed_at) FROM alert_event"
 
 
 @dataclass(kw_only=True)
@@ -57,6 +59,7 @@ class FaultCounts:
     alerts_due: int = 0
     alerts_lost: list[str] = field(default_factory=list)
     alerts_doubled: list[str] = field(default_factory=list)
+    alert_changes_not_in_history: int = 0
     not_recovered: list[str] = field(default_factory=list)
 
     @property
@@ -105,13 +108,20 @@ class UptimeMonitor:
             self.spans.append((self._since, time.time()))
         self._since = None
 
-    def reopen(self) -> bool:
-        """Wait until a worker evaluates readings again; False if none does within TIMEOUT_S."""
-        before, deadline = self._evaluated(), time.monotonic() + TIMEOUT_S
-        while not any(value > before.get(worker, 0.0) for worker, value in self._evaluated().items()):
+    def reopen(self, poll_s: float = 0.5) -> bool:
+        """Wait until a worker evaluates readings again; False if none does within TIMEOUT_S.
+
+        That is so once the count has grown in three looks in a row: after a broker is killed, the worker still
+        evaluates what it had received.
+        """
+        known, grown, deadline = self._evaluated(), 0, time.monotonic() + TIMEOUT_S
+        while grown < 3:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.1)
+            time.sleep(poll_s)
+            now = self._evaluated()
+            grown = grown + 1 if any(value > known.get(worker, 0.0) for worker, value in now.items()) else 0
+            known = now
         self._since = time.time()
         return True
 
@@ -169,8 +179,13 @@ class FaultRun:
         counts.unwritten, counts.lost_with_broker, counts.lost = len(gone), len(excused), len(lost)
         counts.examples = [f"{' '.join(map(str, name))} made at {record.made[name]:.1f}" for name in sorted(lost)[:20]]
         counts.duplicates, counts.unknown = doubled_rows(rows), len(stored.keys() - record.made.keys())
-        last = retained(self._broker, Topics())
-        alerts = account_alerts(record, list(self.recorder.received), last, self.uptime.spans)
+        received, last = list(self.recorder.received), retained(self._broker, Topics())
+        with self._connect() as connection:
+            history = connection.execute(HISTORY).fetchall()
+        cleared_at = {alert: float(at) for alert, _, state, at in history if state == State.CLEARED}  # type: ignore[arg-type]
+        alerts = account_alerts(record, received, last, self.uptime.spans, cleared_at)
+        changes = {(alert.alert_id, alert.revision) for alert in received}
+        counts.alert_changes_not_in_history = len(changes - {(alert, revision) for alert, revision, *_ in history})
         counts.alerts_raised, counts.alerts_due = alerts.raised, alerts.due
         counts.alerts_lost, counts.alerts_doubled = alerts.lost, alerts.doubled
         return Counted(record, stored, lost, excused)

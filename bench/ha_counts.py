@@ -35,12 +35,16 @@ def older_revisions(alerts: Sequence[Alert], came_at: Sequence[float], span: Spa
     return older
 
 
-def places_with_two_open(latest: Iterable[tuple[str, str, str]]) -> list[str]:
-    """Return each place with more than one open alert, of the last state (device, rule, state) of every alert."""
-    opened: dict[tuple[str, str], int] = defaultdict(int)
-    for device, rule, state in latest:
-        opened[(device, rule)] += state != "cleared"
-    return [f"{device}/{rule}" for (device, rule), times in opened.items() if times > 1]
+def places_with_two_open(latest: Iterable[tuple[str, str, str, str, str]]) -> list[str]:
+    """Return each place with more than one open alert, and them.
+
+    latest   of the last change of every alert: device, rule, state, when it was raised and changed
+    """
+    opened: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for device, rule, state, raised_at, changed_at in latest:
+        if state != "cleared":
+            opened[(device, rule)].append(f"raised at {raised_at}, {state} since {changed_at}")
+    return [f"{device}/{rule}: {'; '.join(found)}" for (device, rule), found in opened.items() if len(found) > 1]
 
 
 def two_act(seen: ClusterSeen) -> bool:

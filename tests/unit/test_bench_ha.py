@@ -73,5 +73,6 @@ def test_a_repeated_alert_is_no_change_and_an_older_revision_is_counted() -> Non
 
 
 def test_a_place_has_two_open_alerts() -> None:
-    latest = [("bed-1", "spo2-low", "active"), ("bed-1", "spo2-low", "latched"), ("bed-2", "spo2-low", "cleared")]
-    assert places_with_two_open(latest) == ["bed-1/spo2-low"]
+    latest = [("bed-1", "spo2-low", "active", "3", "3"), ("bed-1", "spo2-low", "latched", "1", "2")]
+    found = "bed-1/spo2-low: raised at 3, active since 3; raised at 1, latched since 2"
+    assert places_with_two_open([*latest, ("bed-2", "spo2-low", "cleared", "4", "4")]) == [found]
