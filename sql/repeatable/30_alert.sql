@@ -11,36 +11,49 @@ $$;
 
 -- One row per alert: its last state and the times of its changes. Value, limit and text are those of the change that
 -- first gave it its worst priority: those of the last one are harmless, such as "NEWS2: 0". The columns that never
--- change are grouped by, so that `WHERE device_id = ... AND raised_at > ...` uses the index.
+-- change are grouped by, so that `WHERE device_id = ... AND raised_at > ...` uses the index. A broker that fails may lose
+-- the end of an alert before ingest receives it: such an alert ended before the next one of its rule at that device.
 CREATE OR REPLACE VIEW alert AS
-SELECT alert_id, device_id, rule, kind, sign, unit, since, raised_at,
-       (array_agg(ward ORDER BY revision DESC))[1]       AS ward,
-       (array_agg(patient_id ORDER BY revision DESC))[1] AS patient_id,
-       (array_agg(state ORDER BY revision DESC))[1]      AS state,
-       (array_agg(priority ORDER BY revision DESC))[1]   AS priority,
-       (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_priority,
-       (array_agg(value ORDER BY priority_rank(priority) DESC, revision))[1]   AS value,
-       (array_agg("limit" ORDER BY priority_rank(priority) DESC, revision))[1] AS "limit",
-       (array_agg(text ORDER BY priority_rank(priority) DESC, revision))[1]    AS text,
-       min(changed_at) FILTER (WHERE change = 'acknowledged' OR (state = 'cleared' AND acknowledged_by IS NOT NULL))
-                                                         AS acknowledged_at,
-       (array_agg(acknowledged_by ORDER BY revision) FILTER (WHERE acknowledged_by IS NOT NULL))[1]
-                                                         AS acknowledged_by,
-       max(changed_at) FILTER (WHERE state = 'cleared')  AS cleared_at,
-       max(reason)                                       AS reason,
-       coalesce(max(changed_at) FILTER (WHERE state = 'cleared'), now()) - raised_at AS duration,
-       count(*)                                          AS changes,
-       (array_agg(coalesce(first_value, value) ORDER BY revision))[1]       AS first_value,
-       (array_agg(coalesce(first_value_at, changed_at) ORDER BY revision)
-        FILTER (WHERE coalesce(first_value, value) IS NOT NULL))[1]         AS first_value_at,
-       -- Alerts from before these columns: the value of the worst priority.
-       coalesce((array_agg(worst_value ORDER BY revision DESC) FILTER (WHERE worst_value IS NOT NULL))[1],
-                (array_agg(value ORDER BY priority_rank(priority) DESC, revision))[1]) AS worst_value,
-       coalesce((array_agg(worst_value_at ORDER BY revision DESC) FILTER (WHERE worst_value IS NOT NULL))[1],
-                (array_agg(changed_at ORDER BY priority_rank(priority) DESC, revision) FILTER (WHERE value IS NOT NULL))[1])
-                                                                            AS worst_value_at
-FROM alert_event
-GROUP BY alert_id, device_id, rule, kind, sign, unit, since, raised_at;
+SELECT alert_id, device_id, rule, kind, sign, unit, since, raised_at, ward, patient_id,
+       CASE WHEN next_at IS NULL THEN state ELSE 'cleared' END AS state,
+       priority, worst_priority, value, "limit", text, acknowledged_at, acknowledged_by,
+       coalesce(cleared_at, next_at)                    AS cleared_at,
+       reason,
+       coalesce(cleared_at, next_at, now()) - raised_at AS duration,
+       changes, first_value, first_value_at, worst_value, worst_value_at
+FROM (
+    SELECT alert_id, device_id, rule, kind, sign, unit, since, raised_at,
+           (array_agg(ward ORDER BY revision DESC))[1]       AS ward,
+           (array_agg(patient_id ORDER BY revision DESC))[1] AS patient_id,
+           (array_agg(state ORDER BY revision DESC))[1]      AS state,
+           (array_agg(priority ORDER BY revision DESC))[1]   AS priority,
+           (ARRAY['low', 'medium', 'high'])[max(priority_rank(priority))] AS worst_priority,
+           (array_agg(value ORDER BY priority_rank(priority) DESC, revision))[1]   AS value,
+           (array_agg("limit" ORDER BY priority_rank(priority) DESC, revision))[1] AS "limit",
+           (array_agg(text ORDER BY priority_rank(priority) DESC, revision))[1]    AS text,
+           min(changed_at) FILTER (WHERE change = 'acknowledged' OR (state = 'cleared' AND acknowledged_by IS NOT NULL))
+                                                             AS acknowledged_at,
+           (array_agg(acknowledged_by ORDER BY revision) FILTER (WHERE acknowledged_by IS NOT NULL))[1]
+                                                             AS acknowledged_by,
+           max(changed_at) FILTER (WHERE state = 'cleared')  AS cleared_at,
+           max(reason)                                       AS reason,
+           count(*)                                          AS changes,
+           (array_agg(coalesce(first_value, value) ORDER BY revision))[1]       AS first_value,
+           (array_agg(coalesce(first_value_at, changed_at) ORDER BY revision)
+            FILTER (WHERE coalesce(first_value, value) IS NOT NULL))[1]         AS first_value_at,
+           -- Alerts from before these columns: the value of the worst priority.
+           coalesce((array_agg(worst_value ORDER BY revision DESC) FILTER (WHERE worst_value IS NOT NULL))[1],
+                    (array_agg(value ORDER BY priority_rank(priority) DESC, revision))[1]) AS worst_value,
+           coalesce((array_agg(worst_value_at ORDER BY revision DESC) FILTER (WHERE worst_value IS NOT NULL))[1],
+                    (array_agg(changed_at ORDER BY priority_rank(priority) DESC, revision) FILTER (WHERE value IS NOT NULL))[1])
+                                                                                AS worst_value_at
+    FROM alert_event
+    GROUP BY alert_id, device_id, rule, kind, sign, unit, since, raised_at
+) AS changes_of_one LEFT JOIN LATERAL (
+    SELECT min(later.raised_at) AS next_at FROM alert_event AS later
+    WHERE changes_of_one.state <> 'cleared' AND later.device_id = changes_of_one.device_id
+      AND later.rule = changes_of_one.rule AND later.raised_at > changes_of_one.raised_at
+) AS next ON true;
 COMMENT ON VIEW alert IS 'one row per alert: raised, acknowledged and by whom, cleared, duration; until now if open';
 
 -- The alerts that are open now. Its cost does not grow with history.

@@ -17,7 +17,10 @@ LANGUAGE sql STABLE AS $$
            -- The text of the worst priority: later ones may have a harmless value.
            (array_agg(e.text ORDER BY priority_rank(e.priority) DESC, e.revision))[1], e.raised_at,
            min(e.changed_at) FILTER (WHERE e.change = 'acknowledged' OR (e.state = 'cleared' AND e.acknowledged_by <> '')),
-           max(e.changed_at) FILTER (WHERE e.state = 'cleared'),
+           -- Without an end it ended before the next one, as in the view `alert`.
+           coalesce(max(e.changed_at) FILTER (WHERE e.state = 'cleared'),
+                    (SELECT min(later.raised_at) FROM alert_event AS later
+                     WHERE later.device_id = e.device_id AND later.rule = e.rule AND later.raised_at > e.raised_at)),
            (ARRAY['low', 'medium', 'high'])[max(priority_rank(e.priority))],
            count(*) FILTER (WHERE e.change IN ('raised', 'escalated', 'returned'))
     FROM alert_event e JOIN overlapping USING (alert_id)

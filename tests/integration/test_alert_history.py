@@ -1,6 +1,7 @@
 """What the views say of an alert: the value that raised it and its worst one, whatever came later."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import msgspec
 
@@ -46,3 +47,19 @@ def test_an_alert_of_an_older_alert_worker_has_the_value_of_its_worst_priority(d
     alert = make_alert(device="bed-1", raised_at=NOW)
     store_alert(db, alert)
     assert db.rows("SELECT first_value, worst_value, worst_value_at FROM alert") == [(82.0, 82.0, alert.changed_at)]
+
+
+def test_an_alert_whose_end_was_lost_with_a_broker_is_over_when_the_next_one_begins(db: Db) -> None:
+    first, second, elsewhere = (
+        make_alert(device=device, alert_id=uuid4(), raised_at=NOW - timedelta(minutes=ago))
+        for device, ago in (("bed-1", 30), ("bed-1", 10), ("bed-2", 30))
+    )
+    for alert in (first, second, elsewhere):
+        store_alert(db, alert)
+    assert db.rows("SELECT state, cleared_at, duration FROM alert WHERE alert_id = %s", first.alert_id) == [
+        ("cleared", second.raised_at, timedelta(minutes=20))
+    ]
+    open_now = {second.alert_id, elsewhere.alert_id}
+    assert {name for (name,) in db.rows("SELECT alert_id FROM alert WHERE cleared_at IS NULL")} == open_now
+    overlapping = "SELECT alert_id FROM alert_overlapping(now() - interval '1 hour', now()) WHERE cleared_at IS NULL"
+    assert {name for (name,) in db.rows(overlapping)} == open_now
