@@ -241,7 +241,7 @@ def test_simulated_monitors_keep_their_passwords(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "+", "#", "bed\x00", "bed\n", "x" * 201, " bed", "bed "])
+@pytest.mark.parametrize("name", ["", " ", "a/b", "+", "#", "bed\x00", "bed\n", "\u202e", "x" * 201, " bed", "bed "])
 def test_a_name_that_is_no_level_of_a_topic_is_one_sentence(name: str) -> None:
     with pytest.raises(PermanentError, match="cannot be used; expected 1 to 200 printable characters"):
         check_name("device", name)
