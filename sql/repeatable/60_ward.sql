@@ -198,21 +198,20 @@ END $$;
 COMMENT ON VIEW ward_now IS 'one row per bed: its patient, last reading and its age, state of the device, open alerts';
 
 -- The last value of each input of NEWS2 of one device, and of the diastolic pressure of the same cuff, if not older than
--- news2_max_age, counted from its last reading: an index scan per input that ends at its first row, over a minute, and one
--- over the hours for which the others are valid, of those that no reading of the minute has. A function, so that the page of
--- a ward computes it for the beds of the ward. Without bitmap scans, which read all rows of a device that sends sign by sign;
--- ROWS 1, because a session with JIT would compile for seconds what is estimated at 1,000 rows a bed.
+-- news2_max_age, counted from its last reading. One LATERAL join per input, each an index scan that ends at its first row:
+-- without bitmap scans and sorts, which read all rows of the hours. A function, so that the page of a ward computes it for
+-- the beds of the ward. Not of the language sql: TimescaleDB excludes no chunk by now() in what the planner puts in place of
+-- a call. ROWS 1, because a session with JIT would compile for seconds what is estimated at 1,000 rows a bed.
 DO $$
 DECLARE
     newest CONSTANT text := $join$
 LEFT JOIN LATERAL (
     SELECT v.time, v.%1$I%2$s FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - interval '1 minute'
-      AND v.time > now() - interval '2 days' AND v.%1$I IS NOT NULL AND %3$s
+    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age(%1$L)
+      AND v.time > now() - interval '2 days' AND v.%1$I IS NOT NULL
+      AND is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,
+                        bed.patient_id, present.patient_id, present.since, present.device_since)
     ORDER BY v.time DESC LIMIT 1) AS %1$I ON true$join$;
-    of_patient CONSTANT text := 'is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,
-                        bed.patient_id, present.patient_id, present.since, present.device_since)';
-    lasting CONSTANT text[] := ARRAY['systolic_bp', 'temperature', 'on_oxygen', 'consciousness'];
 BEGIN
     EXECUTE $function$
 CREATE OR REPLACE FUNCTION valid_vitals_of(device text)
@@ -226,14 +225,11 @@ AS $body$
 BEGIN
 RETURN QUERY
 SELECT bed.ward, bed.device_id, coalesce(bed.patient_id, present.patient_id), bed.time,
-       heart_rate.heart_rate, spo2.spo2, resp_rate.resp_rate, coalesce(temperature.temperature, older.temperature),
-       coalesce(systolic_bp.systolic_bp, older.systolic_bp),
-       CASE WHEN systolic_bp.time IS NULL THEN older.diastolic_bp ELSE systolic_bp.diastolic_bp END,
-       coalesce(on_oxygen.on_oxygen, older.on_oxygen), coalesce(consciousness.consciousness, older.consciousness),
-       coalesce(systolic_bp.time, older.systolic_bp_time), coalesce(temperature.time, older.temperature_time),
-       least(resp_rate.time, spo2.time, heart_rate.time, coalesce(systolic_bp.time, older.systolic_bp_time),
-             coalesce(temperature.time, older.temperature_time), coalesce(on_oxygen.time, older.on_oxygen_time),
-             coalesce(consciousness.time, older.consciousness_time)),
+       heart_rate.heart_rate, spo2.spo2, resp_rate.resp_rate, temperature.temperature,
+       systolic_bp.systolic_bp, systolic_bp.diastolic_bp, on_oxygen.on_oxygen, consciousness.consciousness,
+       systolic_bp.time, temperature.time,
+       least(resp_rate.time, spo2.time, systolic_bp.time, heart_rate.time, temperature.time, on_oxygen.time,
+             consciousness.time),
        -- As `rules_for_bed` in vitals/assignment.py: the scale of the bed's limits, else that of the assignment. Neither
        -- counts for another patient than the one whom the readings name.
        CASE WHEN coalesce(bed.patient_id = present.patient_id, true) THEN present.profile END,
@@ -244,7 +240,10 @@ SELECT bed.ward, bed.device_id, coalesce(bed.patient_id, present.patient_id), be
             ELSE 1 END
 FROM (
     SELECT * FROM patient_vitals v
-    WHERE v.device_id = $1 AND v.time > now() - interval '1 day' AND v.time <= newest_device_time($1)
+    WHERE v.device_id = $1 AND v.time > now() - interval '1 day'
+      -- newest_device_time, written out: several calls per bed cost more than all the rest.
+      AND v.time <= now() + interval '2 s'
+                    - coalesce((SELECT clock_offset FROM device_clock c WHERE c.device_id = $1), interval '0')
     ORDER BY v.time DESC, v.boot DESC, v.seq DESC LIMIT 1
 ) AS bed
 LEFT JOIN assignment_now AS present USING (device_id)
@@ -254,26 +253,9 @@ LEFT JOIN LATERAL (
     FROM audit_event e WHERE e.device_id = bed.device_id AND e.action IN ('set_limits', 'remove_limits')
     ORDER BY e.id DESC LIMIT 1
 ) AS limits ON true$function$ || (
-        SELECT string_agg(format(newest, input, CASE input WHEN 'systolic_bp' THEN ', v.diastolic_bp' END, of_patient), '')
-        FROM unnest(ARRAY['resp_rate', 'spo2', 'heart_rate'] || lasting) AS input) || $function$
-LEFT JOIN LATERAL (
-    SELECT last(v.diastolic_bp, v.time) FILTER (
-               WHERE v.systolic_bp IS NOT NULL AND v.time >= bed.time - news2_max_age('systolic_bp')) AS diastolic_bp,
-           $function$ || (
-        SELECT string_agg(format($input$last(v.%1$I, v.time) FILTER (
-               WHERE v.%1$I IS NOT NULL AND v.time >= bed.time - news2_max_age(%1$L)) AS %1$I,
-           max(v.time) FILTER (
-               WHERE v.%1$I IS NOT NULL AND v.time >= bed.time - news2_max_age(%1$L)) AS %1$s_time$input$, input), ',
-           ') FROM unnest(lasting) AS input) || $function$
-    FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time < bed.time - interval '1 minute'
-      AND v.time >= bed.time - $function$ || quote_literal((SELECT max(news2_max_age(input)) FROM unnest(lasting) AS input))
-        || $function$::interval AND v.time > now() - interval '2 days'
-      AND ($function$ || (SELECT string_agg(format('%I.time IS NULL', input), ' OR ') FROM unnest(lasting) AS input) || $function$)
-      AND ($function$ || (SELECT string_agg(format('%1$I.time IS NULL AND v.%1$I IS NOT NULL', input), ' OR ')
-                          FROM unnest(lasting) AS input) || $function$)
-      AND $function$ || of_patient || $function$
-) AS older ON true
+        SELECT string_agg(format(newest, input, CASE input WHEN 'systolic_bp' THEN ', v.diastolic_bp' END), '')
+        FROM unnest(ARRAY['resp_rate', 'spo2', 'systolic_bp', 'heart_rate', 'temperature', 'on_oxygen', 'consciousness'])
+             AS input) || $function$
 WHERE is_of_patient(bed.patient_id, arrival_time(bed.received_at, bed.time, bed.arrival_lag_ms), bed.time,
                     bed.patient_id, present.patient_id, present.since, present.device_since)
   -- As in ward_now: a removed device is no bed, unless it has sent since then.
