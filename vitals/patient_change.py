@@ -26,20 +26,37 @@ class Patient(Enum):
 class PatientTracker:
     """The patient on one device."""
 
-    __slots__ = ("_alternated_at", "_boot", "_changed_at", "candidate", "current", "is_reported", "other", "since")
+    __slots__ = (
+        "_alternated_at",
+        "_boot",
+        "_changed_at",
+        "_held_since",
+        "candidate",
+        "current",
+        "is_reported",
+        "other",
+        "since",
+    )
 
     def __init__(self, current: str | None = None) -> None:
         self.current = current
         self.is_reported = current is not None  # by the device, not only assigned
         self.other: str | None = None  # the id that was reported in turn with `current`, last
         self.candidate: str | None = None  # another id, which has not held yet
-        self.since: datetime | None = None  # arrival of the first reading of the candidate, or of the present patient
+        self.since: datetime | None = None  # time of the first reading of the candidate, or of the present patient
+        self._held_since: datetime | None = None  # its arrival
         self._boot = 0
         self._changed_at: datetime | None = None  # arrival at which an id that had to hold became `current`
         self._alternated_at: list[datetime] = []
 
-    def observe(self, patient_id: str | None, boot: int, arrival: datetime, *, hold: bool = False) -> Patient:
-        """Take the id of a reading; None where the reading names no patient. `hold`: it cannot be a change yet."""
+    def observe(
+        self, patient_id: str | None, boot: int, arrival: datetime, *, time: datetime | None = None, hold: bool = False
+    ) -> Patient:
+        """Take the id of a reading; None where the reading names no patient.
+
+        time   of the reading on the time line of arrivals, if it is not that of its arrival
+        hold   it cannot be a change yet
+        """
         if patient_id is None:
             return Patient.SAME if self.candidate is None else Patient.CANDIDATE
         if patient_id == self.current:
@@ -54,13 +71,13 @@ class PatientTracker:
             return Patient.SAME
         # A boot that is not later is no new start: two devices may have one name.
         if self.current is None or (boot > self._boot > 0 and not hold and not self.alternates(arrival)):
-            self.since = arrival
+            self.since = time or arrival
             return self._change(patient_id, boot)
-        if patient_id != self.candidate or self.since is None:
+        if patient_id != self.candidate or self._held_since is None:
             if self.candidate is not None:
                 self._note_turn(self.candidate, arrival)
-            self.candidate, self.since = patient_id, arrival
-        elif arrival - self.since >= CHANGE_AFTER and not hold and not self.alternates(arrival):
+            self.candidate, self.since, self._held_since = patient_id, time or arrival, arrival
+        elif arrival - self._held_since >= CHANGE_AFTER and not hold and not self.alternates(arrival):
             if self._changed_at is None or arrival - self._changed_at > ALTERNATING_WITHIN:
                 self._changed_at = arrival
                 return self._change(patient_id, boot)

@@ -172,7 +172,8 @@ class Bed:
             before = known.current
             # A redelivered reading that was evaluated before the restart does not change the patient back.
             hold = self._redelivered and self._is_known(reading.time)
-            if known.observe(patient, reading.boot, arrival, hold=hold) is Patient.CHANGED:
+            at = time if newest else arrival  # else a former patient may have been measured since then
+            if known.observe(patient, reading.boot, arrival, time=at, hold=hold) is Patient.CHANGED:
                 events += change_patient(self, before, patient, time, known.since or arrival)
         if ward != self.ward and not (self._redelivered and self._is_known(reading.time)):
             events += change_ward(self, ward, time)

@@ -292,6 +292,15 @@ def test_another_patient_closes_open_alerts_and_resets_delays() -> None:
     assert bed.alert.alert_id != first
 
 
+def test_an_alert_by_the_first_reading_of_another_patient_stays_when_the_patient_is_known() -> None:
+    bed = BedDriver(BLUE)
+    for second in (0, 20, 40):
+        bed.read(second, 80, second + 0.3, spo2=97, patient_id="p-1")
+    said = [bed.read(second, 80, second + 0.3, spo2=70, patient_id="p-2") for second in (60, 80, 100)]
+    assert said == [["blue raised"], ["blue identified"], []]
+    assert bed.alert.patient_id == "p-2"
+
+
 def test_a_reading_without_a_patient_id_keeps_the_patient() -> None:
     bed = BedDriver()
     bed.steady(0, 14, 130, patient_id="p-1")
