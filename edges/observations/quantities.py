@@ -21,6 +21,7 @@ _SURFACE_CODES = "39937001 7569003 29707007 78883009 56459004 8205005 85562004"
 """Of SNOMED CT: skin, finger, toe, great toe, foot, wrist, hand."""
 _SURFACE = frozenset(f"{_SURFACES} {_SURFACE_CODES}".split())
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # RestingHeartRate
+_HARMLESS = re.compile(r"\bindex finger\b|\brecovery room\b", re.IGNORECASE)  # where a patient or sensor is
 _BETWEEN = str.maketrans(dict.fromkeys("_/.,:;()[]-&+^~", " "))
 
 
@@ -34,7 +35,8 @@ def another_quantity(texts: Iterable[str], allowed: frozenset[str] = frozenset()
 
     allowed   words that state nothing here
     """
-    words = {word for text in texts for word in words_of(f"{text} {_CAMEL.sub(' ', text)}").casefold().split()}
+    stated = (_HARMLESS.sub("", text) for text in texts)
+    words = {word for text in stated for word in words_of(f"{text} {_CAMEL.sub(' ', text)}").casefold().split()}
     found = sorted(words & _WORDS - allowed)
     return f"its text states {found[0]!a}: it is another quantity" if found else ""
 

@@ -161,6 +161,11 @@ def test_a_text_that_states_another_quantity_gives_no_value(line: str) -> None:
     assert reasons(read_at_bed(line)) == [Reason.NO_VALUE]
 
 
+@pytest.mark.parametrize("site", ["83738005^Index finger structure^SCT", "^Left index finger", "^Recovery room"])
+def test_the_finger_of_an_oximeter_and_the_place_of_a_patient_are_no_other_quantity(site: str) -> None:
+    assert signs(read_at_bed(f"OBX|1|NM|{SPO2}||91|{PERCENT}|||||F|||||||||{site}")) == [{"spo2": 91}]
+
+
 def test_names_of_segments_are_read_in_any_form() -> None:
     assert signs(read_at_bed(" " + obx(HR, "72", BPM), obx(SPO2, "97", PERCENT).lower())) == [
         {"heart_rate": 72, "spo2": 97}

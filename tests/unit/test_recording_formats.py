@@ -275,6 +275,10 @@ def test_columns_whose_names_have_another_meaning_are_not_read(
         ("seconds,HR,SpO2,qc", "0,71,97,pass", "1,180,60,fail"),
         ("seconds,HR,SpO2,type", "0,71,97,instant", "1,180,60,hourly mean"),
         ("seconds,HR,SpO2,comment", "0,71,97,no artefact", "1,180,60,Artefact of motion"),
+        ("seconds,HR,SpO2,comment", "0,71,97,", "1,180,60,value was rejected by a nurse"),
+        ("seconds,HR,SpO2,note", "0,71,97,", "1,180,60,deleted"),
+        ("seconds,HR,SpO2,sensor_status", "0,71,97,", "1,180,60,out of range"),
+        ("seconds,HR,SpO2,flag", "0,71,97,H", "1,180,60,artefact"),
         ("seconds,HR,HR_status,SpO2,SpO2 deleted", "0,71,ok,97,0", "1,180,estimated,60,1"),
     ],
 )
@@ -284,6 +288,29 @@ def test_a_value_that_its_file_marks_as_bad_is_no_value(tmp_path: Path, names: s
     assert first == (0, {"heart_rate": 71, "spo2": 97})
     assert all(not found for _, found in others)
     assert recording.omitted["values that the file marks as bad"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("comment", "DVT excluded"),
+        ("notes", "Foley catheter removed, surgery cancelled"),
+        ("remarks", "estimated blood loss 200 ml, free of artefacts"),
+        ("flag", "W"),  # HL7 table 0078: worse
+        ("flags", "out of normal range"),
+        ("qualifier", "off oxygen"),
+        ("method", "counted for 1 min"),
+        ("type", "vital signs set"),
+        ("type", "alarm"),
+        ("type", "change"),
+        ("error", "no error"),
+    ],
+)
+def test_a_note_on_the_patient_and_a_flag_of_an_abnormal_value_mark_no_value_as_bad(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    file = write(tmp_path, f'seconds,HR,{name}\n0,71,""\n1,150,"{text}"\n')
+    assert values(Recording(file)) == [(0, {"heart_rate": 71}), (1, {"heart_rate": 150})]
 
 
 def test_a_mark_of_one_sensor_leaves_the_values_of_the_others(tmp_path: Path) -> None:

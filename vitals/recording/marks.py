@@ -20,17 +20,20 @@ class Kind(Enum):
     INVALID = "invalid"
     QUALITY = "quality"
     STATUS = "status"
+    FLAG = "flag"
     TYPE = "type"
     TEXT = "text"
 
 
 # Not here: verified, manual and preliminary. Such a value is a measurement that no person has looked at, or has typed.
+_OF_VALUES = (
+    "invalid artifact artifacts artefact artefacts artefakt imputed interpolated extrapolated simulated simulation "
+    "demo corrupt corrupted erroneous ungültig ungueltig interpoliert simuliert invalide inválido inválida ongeldig"
+)
 NO_MEASUREMENT = (
-    "invalid artifact artifacts artefact artefacts artefakt deleted voided void removed rejected excluded retracted "
-    "cancelled canceled outlier imputed interpolated extrapolated estimated predicted forecast simulated simulation "
-    "demo corrupt corrupted erroneous wrong incorrect gelöscht geloescht ungültig ungueltig storniert verworfen "
-    "geschätzt geschaetzt interpoliert simuliert supprimé annulé invalide estimé eliminado anulado inválido inválida "
-    "estimado annullato eliminato stimato ongeldig verwijderd"
+    f"{_OF_VALUES} deleted voided void removed rejected excluded retracted cancelled canceled outlier estimated "
+    "predicted forecast wrong incorrect gelöscht geloescht storniert verworfen geschätzt geschaetzt supprimé annulé "
+    "estimé eliminado anulado estimado annullato eliminato stimato verwijderd"
 )
 """Words by which a value is no measurement, or none any more."""
 
@@ -45,9 +48,10 @@ _KINDS = {
     "deleted_at deleted_time deleted_on voided_at removed_at rejected_at",
     Kind.QUALITY: "quality signal_quality data_quality quality_index signal_quality_index sqi quality_score "
     "confidence conf reliability qualität signalqualität qualité qualità calidad",
-    Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor flag flags qc "
+    Kind.STATUS: "status sensor_status signal_status probe_status state lead_off leads_off sensor qc "
     "result_status record_status value_status measurement_status validation_status quality_flag qc_flag quality_status "
-    "data_status qualifier mode",
+    "data_status mode",
+    Kind.FLAG: "flag flags qualifier",
     Kind.TYPE: "type data_type value_type kind method statistic statistics aggregation aggregate aggregated_by "
     "command cmd",
     Kind.TEXT: "comment comments note notes remark remarks annotation bemerkung kommentar",
@@ -64,16 +68,29 @@ _GOOD = frozenset(
         "bueno", "buena", "buono", "buona",
     )
 )  # fmt: skip
-_NEGATED = r"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bkein )(?<!\bohne )(?<!\bwithout )"
+_NO_ERROR = frozenset(f"{no}_{what}" for no in ("no", "kein") for what in ("error", "errors", "fault", "fehler"))
+_NEGATED = r"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bkein )(?<!\bohne )(?<!\bwithout )(?<!\bfree of )"
 _WORDS = "|".join(NO_MEASUREMENT.split())
-_BAD_TEXT = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|entered in error)\b")
-_BAD_TYPE = re.compile(rf"{_NEGATED}\b(?:{_WORDS}|min|set|test|config|{'|'.join(f'{STATISTICS} {LIMITS}'.split())})\b")
+# "DVT excluded", "catheter removed": a person's text may speak of the patient, so most words have to be all of it, but
+# for one that names the value.
+_BAD_TEXT = re.compile(
+    rf"{_NEGATED}\b(?:{'|'.join(_OF_VALUES.split())}|entered in error)\b|"
+    rf"^(?:(?:value|reading|measurement|wert|messung) )?(?:(?:is|was|wurde) )?(?:{_WORDS})"
+    r"(?: (?:value|reading|measurement|wert|messung|by .*))?$"
+)
+_BAD_TYPE = re.compile(
+    rf"{_NEGATED}\b(?:{_WORDS}|(?<!\d )min|set|test|config|{'|'.join(f'{STATISTICS} {LIMITS}'.split())})\b"
+)
+_OF_MESSAGES = frozenset(("alarm", "change", "on_change", "vitals_set", "vital_signs_set", "data_set"))
+"""Types of messages that have values of the moment."""
 # Words of a status; any other status says nothing of the values. A letter alone is that of HL7: deleted, wrong, none.
 _BAD_STATUS = re.compile(
     rf"{_NEGATED}\b(?:{_WORDS}|off|out|error|fault|disconnect(?:ed)?|unplugged|search(?:ing)?|no finger|no signal|"
     r"no pulse|lost|bad|poor|unreliable|fail(?:ed|ure)?|test|calibrat(?:ion|ing)|abgefallen|schlecht)\b|^[dwx]$"
 )
 _OF_ALARMS = re.compile(r"alarm|alert")
+_ABNORMAL = re.compile(r"\bout of (?:\w+ )?(?:range|limits?|bounds)\b|\boff (?:oxygen|o2)\b|^\w$")
+"""Flags of what is measured; a letter alone is that of HL7 for abnormal values."""
 _HALF, _PERCENT_FROM, _HALF_PERCENT = 0.5, 5.0, 50.0
 
 
@@ -87,14 +104,17 @@ def is_bad(kind: Kind, text: str, *, in_percent: bool = False) -> bool:
     if word in MISSING:
         return False
     number = float(word.replace(",", ".")) if NUMBER.fullmatch(word) else None
-    words = re.sub(r"[ -]+", "_", word)
+    words, spaced = re.sub(r"[ -]+", "_", word), re.sub(r"[_-]", " ", word)
     match kind:
-        case Kind.TYPE | Kind.TEXT:
-            return (_BAD_TEXT if kind is Kind.TEXT else _BAD_TYPE).search(re.sub(r"[_-]", " ", word)) is not None
-        case Kind.STATUS:
-            return _BAD_STATUS.search(re.sub(r"[_-]", " ", word)) is not None and not _OF_ALARMS.search(word)
+        case Kind.TEXT:
+            return _BAD_TEXT.search(spaced) is not None
+        case Kind.TYPE:
+            return words not in _OF_MESSAGES and _BAD_TYPE.search(spaced) is not None
+        case Kind.STATUS | Kind.FLAG:
+            stated = _ABNORMAL.sub("", spaced) if kind is Kind.FLAG else spaced
+            return _BAD_STATUS.search(stated) is not None and not _OF_ALARMS.search(word)
         case Kind.INVALID:
-            return number != 0 and word not in _NO and words not in _GOOD
+            return number != 0 and word not in _NO and words not in _GOOD | _NO_ERROR
         case Kind.QUALITY if number is not None:
             if in_percent or number > _PERCENT_FROM:
                 return number < _HALF_PERCENT
