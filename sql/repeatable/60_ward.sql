@@ -198,17 +198,18 @@ END $$;
 COMMENT ON VIEW ward_now IS 'one row per bed: its patient, last reading and its age, state of the device, open alerts';
 
 -- The last value of each input of NEWS2 of one device, and of the diastolic pressure of the same cuff, if not older than
--- news2_max_age, counted from its last reading. One LATERAL join per input, each an index scan that ends at its first row:
--- without bitmap scans and sorts, which read all rows of the hours. A function, so that the page of a ward computes it for
--- the beds of the ward. Not of the language sql: TimescaleDB excludes no chunk by now() in what the planner puts in place of
--- a call. ROWS 1, because a session with JIT would compile for seconds what is estimated at 1,000 rows a bed.
+-- news2_max_age, counted from its last reading; none after its sensor came off, as the alert worker scores. One LATERAL
+-- join per input, each an index scan that ends at its first row: without bitmap scans and sorts, which read all rows of
+-- the hours. A function, so that the page of a ward computes it for the beds of the ward. Not of the language sql:
+-- TimescaleDB excludes no chunk by now() in what the planner puts in place of a call. ROWS 1, because a session with JIT
+-- would compile for seconds what is estimated at 1,000 rows a bed.
 DO $$
 DECLARE
     newest CONSTANT text := $join$
 LEFT JOIN LATERAL (
-    SELECT v.time, v.%1$I%2$s FROM patient_vitals v
+    SELECT CASE WHEN v.%1$I IS NOT NULL THEN v.time END AS time, v.%1$I%2$s FROM patient_vitals v
     WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age(%1$L)
-      AND v.time > now() - interval '2 days' AND v.%1$I IS NOT NULL
+      AND v.time > now() - interval '2 days' AND (v.%1$I IS NOT NULL OR %1$L = ANY (v.sensor_off))
       AND is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,
                         bed.patient_id, present.patient_id, present.since, present.device_since)
     ORDER BY v.time DESC LIMIT 1) AS %1$I ON true$join$;

@@ -105,16 +105,22 @@ def test_the_latest_score_of_a_bed_is_that_of_the_worker(weeks: Db) -> None:
         "bed-news-6": [(minutes(239), full), (minutes(30), {"consciousness": "A"}), (seconds(0), {"spo2": 91.0})],
         "bed-news-7": [(minutes(241), full), (seconds(0), {"spo2": 97.0})],
         "bed-news-8": [(seconds(30), {"heart_rate": 131.0}), (seconds(10), {"heart_rate": 90.0}), (seconds(0), {})],
+        "bed-news-9": [(seconds(9), full), (seconds(5), {"sensor_off": "spo2"}), (seconds(0), {"resp_rate": 16.0})],
+        "bed-news-10": [(seconds(9), full), (seconds(5), {"sensor_off": "spo2"}), (seconds(0), {"spo2": 94.0})],
     }
-    columns = ", ".join(ORDER)
-    slots = ", ".join(["%s"] * len(ORDER))
+
+    def sensor_off(values: Values) -> tuple[str, ...]:
+        return (str(values["sensor_off"]),) if "sensor_off" in values else ()
+
+    columns = ", ".join(("sensor_off", *ORDER))
+    slots = ", ".join(["%s"] * (1 + len(ORDER)))
     with psycopg.connect(weeks.owner_url, autocommit=True) as connection:
         for device, messages in stories.items():
             for seq, (before, values) in enumerate(messages):
                 connection.execute(
                     f"INSERT INTO patient_vitals (time, device_id, boot, seq, ward, status, received_at, {columns})"  # noqa: S608
                     f" VALUES (%s, %s, 1, %s, 'icu-1', 'NORMAL', now(), {slots})".encode(),
-                    [NOW - before, device, seq, *(values.get(key) for key in ORDER)],
+                    [NOW - before, device, seq, list(sensor_off(values)), *(values.get(key) for key in ORDER)],
                 )
     try:
         for device, messages in stories.items():
@@ -122,7 +128,7 @@ def test_the_latest_score_of_a_bed_is_that_of_the_worker(weeks: Db) -> None:
             for before, values in messages:
                 signs = {key: values[key] for key in SIGN_KEYS if key in values}
                 rest = {key: values[key] for key in ("on_oxygen", "consciousness") if key in values}
-                taken = reading(NOW - before, signs, **rest)  # type: ignore[arg-type]
+                taken = reading(NOW - before, signs, sensor_off=sensor_off(values), **rest)  # type: ignore[arg-type]
                 held.update(taken, taken.values, taken.time)
             row = weeks.rows(
                 f"SELECT total, worst, missing, {PARTS}, time, age FROM news2_latest WHERE device_id = %s",  # noqa: S608
