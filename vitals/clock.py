@@ -210,7 +210,7 @@ class DeviceClock:
         is_backlog = self._run is not None or not following.live
         if not is_backlog and arrival - time - offset <= RIGHT:
             return Placement(arrival, live=True)  # the next one has shown that the clock was set
-        placed = _shifted(time, offset)
+        placed = min(_shifted(time, offset), arrival)
         return Placement(placed, not is_backlog, certain=is_backlog, newest=last is None or placed > last)
 
     def place_lone(self, time: datetime, arrival: datetime, now: datetime) -> Placement | None:
@@ -317,7 +317,7 @@ class DeviceClock:
             return self._anchor(time, arrival, lag, seq, certain=lag > RIGHT)
         if arrived < DISORDER and time == run.start_time:
             return None
-        return self._placed(_shifted(time, self.offset or ZERO), live=False)
+        return self._placed(min(_shifted(time, self.offset or ZERO), arrival), live=False)
 
     def _anchor(
         self, time: datetime, arrival: datetime, lag: timedelta, seq: int, *, exact: bool = False, certain: bool = True

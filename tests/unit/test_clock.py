@@ -215,6 +215,18 @@ def test_a_device_without_boots_whose_start_sets_its_clock_right_is_live_at_once
     assert device.live == [True] * 5
 
 
+def test_backlogs_of_two_boots_are_placed_no_later_than_they_arrive_and_hold_no_live_reading_up() -> None:
+    device = Device()
+    for number in range(10):  # of the boot before the clock began anew
+        device.send(NOW + s(number), NOW + s(46 + number * 0.02), boot=1000, seq=number + 1)
+    for number in range(35):
+        device.send(NOW + s(11 + number), NOW + s(46.2 + number * 0.02), boot=5, seq=number + 1)
+    for number in range(10):
+        device.send(NOW + s(47 + number), NOW + s(47.1 + number), boot=5, seq=36 + number)
+    assert all(found.time <= arrival for arrival, found in device.placed)
+    assert all(arrival - found.time <= s(0.1) and found.newest for arrival, found in device.placed[-8:])
+
+
 @pytest.mark.parametrize("behind", [0, 3, 30, 3600])
 def test_of_two_devices_of_one_name_each_is_evaluated(behind: float) -> None:
     device = Device()
