@@ -256,10 +256,13 @@ class Bed:
             if not depth:
                 return
             before = level_state.initial(rule)
+        is_replayed = self._redelivered and self.is_replayed(rule)  # it was evaluated before a restart
+        if not is_replayed:
+            before = self._at_level_of_alert(rule, before)  # first, for it drops the delays of a level that has ended
         if not self._certain and (alert := self.alerts.get(rule.name)) is not None:
             held = max(held, alert.level)  # a reading that may be late ends nothing
         after = level_state.observe(before, depth, held, time, value)
-        if self._redelivered and self.is_replayed(rule):  # it was evaluated before a restart
+        if is_replayed:
             after = level_state.follow(rule, after, time, self.usual_interval)
         elif live:
             after = self.settle(rule, after, time, value, events)

@@ -106,6 +106,18 @@ def test_a_restart_with_its_readings_delivered_again_changes_nothing(
     assert events + run(after, stream[again:split], dup=True) + run(after, stream[split:]) == whole
 
 
+def test_a_delay_that_begins_at_the_first_new_reading_after_a_restart_counts_from_it() -> None:
+    stream = [
+        *(reading_at(second, sensor_off=("spo2",), patient_id="p-1") for second in range(1, 6)),
+        *(reading_at(second, 30, patient_id="p-1") for second in range(6, 11)),
+        *(reading_at(second, value, patient_id="p-1") for second, value in ((11, 147), (12, 42))),
+        *(reading_at(second, spo2=80, patient_id="p-1") for second in range(13, 19)),
+    ]
+    before = run(new(), stream[:12])
+    after = resumed(before, at(0))
+    assert before + run(after, stream[:12], dup=True) + run(after, stream[12:]) == run(new(), stream)
+
+
 def test_an_alert_raised_by_a_first_value_and_cleared_before_a_restart_is_not_raised_again() -> None:
     # The only interval known at second 8 is 7 s, longer than the delay; at second 20 it is 1 s.
     readings = {1: None, 8: 80, **dict.fromkeys(range(9, 17)), 17: 93, 18: 93, 19: 93, 20: 80}
