@@ -222,9 +222,8 @@ class LastValues:
         return replace(reading, **old, sensor_off=off)
 
     def measured_at(self, key: str) -> datetime | None:
-        """Return when a sign was measured last; None while its sensor is off."""
-        place = _PLACES[key]
-        return None if self._values[place] is None else self._times[place]
+        """Return when a sign was measured last, or its sensor was off, however long ago."""
+        return self._times[_PLACES[key]]
 
     def are_measured_since(self, keys: Iterable[str], since: datetime) -> bool:
         """Return whether each of these inputs was measured at this time or later."""
@@ -255,7 +254,7 @@ class LastValues:
         return [INPUTS[index] for index, points in enumerate(self._points) if points]
 
     def lacks(self, keys: Iterable[str]) -> bool:
-        """Return whether one of these inputs has no valid value."""
+        """Return whether one of these has no valid value."""
         return any(self._values[_PLACES[key]] is None for key in keys)
 
     def score(self) -> Score:

@@ -96,7 +96,7 @@ def _is_measured(bed: Bed, rule: Rule) -> bool:
     """Return whether a value that the rule watches was measured of the present patient; technical rules need none."""
     match rule.source:
         case "sign":
-            return bed.held.measured_at(rule.sign or "") is not None
+            return rule.sign is not None and not bed.held.lacks((rule.sign,))
         case "mean-bp":
             return len(bed.pressures) == 2
         case "news2":

@@ -829,3 +829,16 @@ def test_a_sensor_reported_off_and_a_spot_check_raise_no_sign_gone() -> None:
     bed = BedDriver(GONE)
     assert seconds_of(bed, 0, 2, 80, spo2=97) == []
     assert seconds_of(bed, 2, 200, 80) == []
+
+
+def test_a_slow_device_that_sends_one_sign_per_message_measures_each_of_them() -> None:
+    bed = BedDriver(GONE)
+    bed.status(0, online=True, interval_s=90)
+    said = []
+    for second in range(1, 900):
+        if second % 90 == 1:
+            said += bed.read(second, 80, seq=2 * second) + bed.tick(second)
+        if second % 90 == 2:
+            said += bed.read(second - 1, None, arrives=second, spo2=97, seq=2 * second + 1)
+        said += bed.tick(second)
+    assert said == []
