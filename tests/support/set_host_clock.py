@@ -4,7 +4,8 @@ import importlib
 import os
 import runpy
 import sys
-from datetime import datetime, timedelta
+import time
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 from pydantic_core import core_schema
@@ -21,9 +22,22 @@ class SetClock(datetime):
         return datetime.now(tz) + timedelta(seconds=float(_STEP.read_text()))  # type: ignore[arg-type]
 
     @classmethod
+    def fromtimestamp(cls, seconds: float, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        """Return a plain datetime: msgspec encodes no other."""
+        return datetime.fromtimestamp(seconds, tz)
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, *_: object) -> core_schema.DatetimeSchema:
         """Let routes that are declared with it take a datetime."""
         return core_schema.datetime_schema()
+
+
+_time = time.time
+
+
+def set_time() -> float:
+    """Return the unix seconds that the host's clock shows."""
+    return _time() + float(_STEP.read_text())
 
 
 if __name__ == "__main__":
@@ -33,4 +47,5 @@ if __name__ == "__main__":
     for module in [module for name, module in sys.modules.items() if name.split(".")[0] in PACKAGES]:
         if getattr(module, "datetime", None) is datetime:
             vars(module)["datetime"] = SetClock
+    vars(time)["time"] = set_time
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
