@@ -1,5 +1,6 @@
 """Bring a database up to date. Safe to run at every start, and by two processes at once."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ NOT_LOADED = (
     "TimescaleDB is installed but not loaded: set shared_preload_libraries = 'timescaledb' in postgresql.conf "
     "and restart PostgreSQL"
 )
+OLDEST_TIMESCALEDB = (2, 18)
 ATTEMPTS = 5  # at changing the roles, which all databases of a server share
 
 # "tuple concurrently updated" has no SQLSTATE of its own, only that of an internal error.
@@ -47,6 +49,16 @@ class Edition:
         name = "Community" if self.community else "Apache"
         return f"PostgreSQL {self.postgresql}, TimescaleDB {self.timescaledb}, {name} edition"
 
+    def require_supported(self) -> None:
+        """Raise PermanentError if this TimescaleDB lacks what the statements use."""
+        found = re.match(r"(\d+)\.(\d+)", self.timescaledb)
+        if found is not None and (int(found[1]), int(found[2])) < OLDEST_TIMESCALEDB:
+            raise PermanentError(
+                f"this database has TimescaleDB {self.timescaledb}, and VitalFlow needs "
+                f"{'.'.join(map(str, OLDEST_TIMESCALEDB))} or newer: install a newer package, restart PostgreSQL, and "
+                "run ALTER EXTENSION timescaledb UPDATE as the first statement of a session"
+            )
+
 
 def connect(url: str) -> Connection:
     """Open the owner's connection; raises TransientError with the server's message if that fails."""
@@ -64,7 +76,8 @@ def migrate(
     """Bring the database up to date. `logins` maps a role to the URL whose password it gets.
 
     1. Take a lock, so that a second migrator waits and then finds nothing to do.
-    2. Refuse a database that is not UTF-8. Create the extension; if it is missing, the error says what to install.
+    2. Refuse a database that is not UTF-8. Create the extension; if it is missing or too old, the error says what to
+       install.
     3. Compare the applied migrations with their files, comments aside; a difference stops everything.
     4. Apply each new migration in one transaction together with its row in `vitalflow_migration`.
     5. In one transaction: set the retention settings, create what the edition needs (rollups, policies), apply roles,
@@ -80,6 +93,7 @@ def migrate(
         _create_extension(connection)
         edition = find_edition(connection)
         log(str(edition))
+        edition.require_supported()
         applied = _applied_migrations(connection)
         _check_applied(applied)
         changed = _check_edition(connection, edition, log)
