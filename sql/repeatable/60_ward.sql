@@ -197,12 +197,10 @@ WHERE device.state IS DISTINCT FROM 'forgotten' OR arrival_time(reading.received
 END $$;
 COMMENT ON VIEW ward_now IS 'one row per bed: its patient, last reading and its age, state of the device, open alerts';
 
--- The last value of each input of NEWS2 of one device, and of the diastolic pressure of the same cuff, if not older than
--- news2_max_age, counted from its last reading; none after its sensor came off, as the alert worker scores. One LATERAL
--- join per input, each an index scan that ends at its first row: without bitmap scans and sorts, which read all rows of
--- the hours. A function, so that the page of a ward computes it for the beds of the ward. Not of the language sql:
--- TimescaleDB excludes no chunk by now() in what the planner puts in place of a call. ROWS 1, because a session with JIT
--- would compile for seconds what is estimated at 1,000 rows a bed.
+-- The last value of each input of NEWS2, and of the diastolic pressure of the same cuff, if not older than
+-- news2_max_age, counted from the bed's last reading; none after its sensor came off, as the alert worker scores. One
+-- LATERAL join per input, each an index scan that ends at its first row. No function: it would read the tables with the
+-- rights of a user who may read this view alone.
 DO $$
 DECLARE
     newest CONSTANT text := $join$
@@ -214,60 +212,40 @@ LEFT JOIN LATERAL (
                         bed.patient_id, present.patient_id, present.since, present.device_since)
     ORDER BY v.time DESC LIMIT 1) AS %1$I ON true$join$;
 BEGIN
-    EXECUTE $function$
-CREATE OR REPLACE FUNCTION valid_vitals_of(device text)
-RETURNS TABLE (ward text, device_id text, patient_id text, "time" timestamptz,
-               heart_rate real, spo2 real, resp_rate real, temperature real, systolic_bp real, diastolic_bp real,
-               on_oxygen boolean, consciousness text, pressure_time timestamptz, temperature_time timestamptz,
-               oldest_input timestamptz, profile text, spo2_scale integer)
-LANGUAGE plpgsql STABLE ROWS 1 SET plan_cache_mode = force_generic_plan SET enable_bitmapscan = off SET enable_sort = off
-AS $body$
-#variable_conflict use_column
-BEGIN
-RETURN QUERY
-SELECT bed.ward, bed.device_id, coalesce(bed.patient_id, present.patient_id), bed.time,
+    EXECUTE $view$
+CREATE OR REPLACE VIEW last_valid_vitals AS
+SELECT bed.ward, bed.device_id, coalesce(bed.patient_id, present.patient_id) AS patient_id, bed.time,
        heart_rate.heart_rate, spo2.spo2, resp_rate.resp_rate, temperature.temperature,
        systolic_bp.systolic_bp, systolic_bp.diastolic_bp, on_oxygen.on_oxygen, consciousness.consciousness,
-       systolic_bp.time, temperature.time,
+       systolic_bp.time AS pressure_time,
+       temperature.time AS temperature_time,
        least(resp_rate.time, spo2.time, systolic_bp.time, heart_rate.time, temperature.time, on_oxygen.time,
-             consciousness.time),
+             consciousness.time) AS oldest_input,
        -- As `rules_for_bed` in vitals/assignment.py: the scale of the bed's limits, else that of the assignment. Neither
        -- counts for another patient than the one whom the readings name.
-       CASE WHEN coalesce(bed.patient_id = present.patient_id, true) THEN present.profile END,
+       CASE WHEN coalesce(bed.patient_id = present.patient_id, true) THEN present.profile END AS profile,
        CASE WHEN limits.scale IN ('1', '2')
                  AND coalesce(limits.patient_id = coalesce(bed.patient_id, present.patient_id), true)
             THEN limits.scale::integer
             WHEN coalesce(bed.patient_id = present.patient_id, true) THEN coalesce(present.spo2_scale, 1)
-            ELSE 1 END
-FROM (
-    SELECT * FROM patient_vitals v
-    WHERE v.device_id = $1 AND v.time > now() - interval '1 day'
-      -- newest_device_time, written out: several calls per bed cost more than all the rest.
-      AND v.time <= now() + interval '2 s'
-                    - coalesce((SELECT clock_offset FROM device_clock c WHERE c.device_id = $1), interval '0')
-    ORDER BY v.time DESC, v.boot DESC, v.seq DESC LIMIT 1
-) AS bed
+            ELSE 1 END AS spo2_scale
+FROM last_reading AS bed
 LEFT JOIN assignment_now AS present USING (device_id)
 LEFT JOIN device USING (device_id)
 LEFT JOIN LATERAL (
     SELECT detail ->> 'spo2_scale' AS scale, detail ->> 'patient_id' AS patient_id  -- none after remove_limits
     FROM audit_event e WHERE e.device_id = bed.device_id AND e.action IN ('set_limits', 'remove_limits')
     ORDER BY e.id DESC LIMIT 1
-) AS limits ON true$function$ || (
+) AS limits ON true$view$ || (
         SELECT string_agg(format(newest, input, CASE input WHEN 'systolic_bp' THEN ', v.diastolic_bp' END), '')
         FROM unnest(ARRAY['resp_rate', 'spo2', 'systolic_bp', 'heart_rate', 'temperature', 'on_oxygen', 'consciousness'])
-             AS input) || $function$
+             AS input) || $view$
 WHERE is_of_patient(bed.patient_id, arrival_time(bed.received_at, bed.time, bed.arrival_lag_ms), bed.time,
                     bed.patient_id, present.patient_id, present.since, present.device_since)
   -- As in ward_now: a removed device is no bed, unless it has sent since then.
   AND (device.state IS DISTINCT FROM 'forgotten' OR present.patient_id IS NOT NULL
-       OR arrival_time(bed.received_at, bed.time, bed.arrival_lag_ms) > device.changed_at);
-END
-$body$ $function$;
+       OR arrival_time(bed.received_at, bed.time, bed.arrival_lag_ms) > device.changed_at)$view$;
 END $$;
-
-CREATE OR REPLACE VIEW last_valid_vitals AS
-SELECT valid.* FROM last_reading AS bed CROSS JOIN LATERAL valid_vitals_of(bed.device_id) AS valid;
 COMMENT ON VIEW last_valid_vitals IS
     'the last valid value of each input of NEWS2, one row per bed with a reading of its patient in the last 24 hours';
 

@@ -68,7 +68,7 @@ SELECT bed.ward, bed.device_id, bed.patient_id, bed.condition, bed.age_s,
        extract(epoch FROM now() - worst.since)::float8 AS alert_age_s,
        worst.state AS alert_state, worst.sign AS alert_sign, now_value AS alert_now
 FROM ward_condition AS bed
-LEFT JOIN LATERAL valid_vitals_of(bed.device_id) AS valid ON true
+LEFT JOIN last_valid_vitals AS valid USING (device_id)
 LEFT JOIN LATERAL (
     SELECT make_interval(secs => bed.age_s) AS age, bed.age_s <= extract(epoch FROM news2_max_age('heart_rate')) AS fresh
 ) AS young ON true

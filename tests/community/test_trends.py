@@ -225,18 +225,6 @@ def test_ward_now_lists_what_is_open(weeks: Db) -> None:
     assert timedelta(0) < row[1] < HOUR
 
 
-def test_the_page_of_a_ward_computes_the_values_of_its_beds_only(weeks: Db) -> None:
-    with psycopg.connect(weeks.owner_url) as connection:
-        (ward,) = connection.execute("SELECT ward FROM ward_board ORDER BY ward LIMIT 1").fetchone() or ("",)
-        page = "SELECT * FROM ward_board WHERE ward = %s"
-        beds = len(connection.execute(page, [ward]).fetchall())
-        assert 0 < beds < len(connection.execute("SELECT FROM ward_board").fetchall())
-        plan = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {page}", [ward]).fetchone()
-    assert plan is not None
-    calls = [node for node in nodes(plan[0][0]["Plan"]) if node.get("Function Name") == "valid_vitals_of"]
-    assert [node["Actual Loops"] for node in calls] == [beds]
-
-
 def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a node of a plan and all below it."""
     yield node
