@@ -16,7 +16,6 @@ from vitals.news2 import LastValues, Score
 from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
 from vitals.rules import RuleSet
-from vitals.signs import CRITICAL, classify
 from vitals.thresholds import STALE_AFTER
 from vitals.topics import DeviceAddress
 
@@ -42,9 +41,8 @@ class BedState:
         self.patient = PatientTracker()
         self.announced: timedelta | None = None  # interval of the device's birth
         self.order = ArrivalOrder(STALE_AFTER)
-        self._candidates: list[
-            tuple[Reading, str, datetime, Placement]
-        ] = []  # readings of a patient id that is not confirmed yet
+        # Readings of a patient id that is not confirmed yet.
+        self._candidates: list[tuple[Reading, str, datetime, Placement]] = []
         self._scored_on = self._scale()
         self._held = LastValues(self._scored_on)
         self._recent: deque[tuple[int, Values]] = deque(maxlen=int(KEPT.total_seconds()))
@@ -66,19 +64,18 @@ class BedState:
                 self.vacant_since = None
             if not placement.live:
                 continue
-            if not placement.certain and classify(sign_values(reading)) != CRITICAL:
-                placement = self.order.clock.place_late(reading.time, arrival, self.snapshot.seen_at)
-            part = reading if placement.newest else self._held.new_part(reading, placement.time)
-            if part is None:
+            shown = self.snapshot.shown_part(reading, arrival, placement, self.order.clock, self._held)
+            if shown is None:
                 continue  # sent again
+            part, place = shown
             verdict = self.patient.observe(part.patient_id, part.boot, arrival)
             if verdict is Patient.CANDIDATE and not self.patient.alternates(arrival):
-                self._candidates = [*self._candidates[-MAX_CANDIDATES:], (part, ward, arrival, placement)]
+                self._candidates = [*self._candidates[-MAX_CANDIDATES:], (part, ward, arrival, place)]
                 continue
             if verdict is Patient.CHANGED:
                 self._change_patient()
             self._candidates.clear()
-            self._apply(part, ward, arrival, placement)
+            self._apply(part, ward, arrival, place)
 
     def assign(self, assignment: Assignment | None, now: datetime) -> None:
         """Take the patient that a user has assigned to the bed, or a discharge; None: the device alone names one."""

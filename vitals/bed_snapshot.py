@@ -11,7 +11,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from vitals.alert_format import bed_name
-from vitals.reading import Consciousness, Reading
+from vitals.clock import DeviceClock, Placement
+from vitals.news2 import LastValues
+from vitals.reading import Consciousness, Reading, sign_values
 from vitals.signs import CRITICAL, NORMAL, SIGN_KEYS, classify
 from vitals.thresholds import VERDICT_MAX_AGE, silent_after
 from vitals.topics import DeviceAddress
@@ -66,6 +68,18 @@ class BedSnapshot:
     def name(self) -> str:
         """Name of the device, without the ward if it begins with that."""
         return bed_name(self.bed.ward, self.bed.device)
+
+    def shown_part(
+        self, reading: Reading, arrival: datetime, placement: Placement, clock: DeviceClock, held: LastValues
+    ) -> tuple[Reading, Placement] | None:
+        """Return what is new in a live reading, and where it is placed; None if it was sent again.
+
+        A reading that may be late replaces no newer value, unless it is critical.
+        """
+        if not placement.certain and classify(sign_values(reading)) != CRITICAL:
+            placement = clock.place_late(reading.time, arrival, self.seen_at)
+        part = reading if placement.newest else held.new_part(reading, placement.time)
+        return None if part is None else (part, placement)
 
     def with_reading(self, reading: Reading, at: datetime, *, newest: bool = True) -> "BedSnapshot":
         """Return the snapshot after a live reading, measured `at` on the time line of arrivals.

@@ -16,7 +16,7 @@ from vitals.codec import ANY_TIME, decode
 from vitals.news2 import LastValues
 from vitals.open_alerts import REPLAY_GRACE, OpenAlerts
 from vitals.reading import Reading, sign_values
-from vitals.signs import CRITICAL, SIGN_KEYS, classify
+from vitals.signs import SIGN_KEYS
 from vitals.status import decode_status
 from vitals.thresholds import STALE_AFTER, VERDICT_MAX_AGE
 from vitals.topics import STACK_WARD, DeviceAddress, InvalidTopic, Topics
@@ -189,13 +189,12 @@ class Beds:
                 bed.snapshot = bed.snapshot.with_patient(None)  # no value of one patient is shown as of another
                 bed.patient = reading.patient_id
                 bed.held = LastValues()
-            if not placement.certain and classify(sign_values(reading)) != CRITICAL:
-                placement = bed.order.clock.place_late(reading.time, arrival, bed.snapshot.seen_at)
-            part = reading if placement.newest else bed.held.new_part(reading, placement.time)
-            if part is None:
+            shown = bed.snapshot.shown_part(reading, arrival, placement, bed.order.clock, bed.held)
+            if shown is None:
                 continue  # sent again
-            bed.held.update(part, sign_values(part), placement.time)
-            bed.snapshot = bed.snapshot.with_reading(part, min(placement.time, arrival), newest=placement.newest)
+            part, place = shown
+            bed.held.update(part, sign_values(part), place.time)
+            bed.snapshot = bed.snapshot.with_reading(part, min(place.time, arrival), newest=place.newest)
             interval = bed.order.clock.usual_interval(bed.announced)
             if interval is not None:
                 bed.snapshot = replace(bed.snapshot, interval_s=interval.total_seconds())
