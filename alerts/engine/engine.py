@@ -162,6 +162,7 @@ class Engine:
         self, place: DeviceAddress, payload: bytes, now: datetime, *, dup: bool = False
     ) -> Sequence[Event]:
         # Whatever its clock says, the device measures a patient now.
+        # Two conditions stand here and in what is called behind them: nearly always they save the call.
         topics = self._topics
         decoded = decode(payload, ANY_TIME, topics.time_of_arrival(place, now) if topics.arrival_time else None)
         if decoded.problems:
