@@ -8,7 +8,7 @@ rounded as printed in the chart, temperature to 0.1 and all others to whole numb
 would fall between its bands.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 from typing import Any, NamedTuple
@@ -79,6 +79,7 @@ _SPO2_PLACE = _PLACES["spo2"]
 _OXYGEN_PLACE = _PLACES["on_oxygen"]
 _CONSCIOUSNESS_PLACE = _PLACES["consciousness"]
 _SHORTEST = min(NEWS2_MAX_AGE.values())
+_NO_POINTS = (0,) * len(_HELD)  # shared by all devices: a copy of each costs two cache misses per reading
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -129,7 +130,7 @@ class LastValues:
         self._scale = scale
         self._values: list[float | bool | str | None] = [None] * len(_HELD)
         self._times: list[datetime | None] = [None] * len(_HELD)
-        self._points = [0] * len(_HELD)
+        self._points = _NO_POINTS
         self._score = (0, 0)  # total and worst part
         self._spo2 = _SPO2[scale, False]
         # Within this time no kept value expires, so only new values have to be scored.
@@ -163,22 +164,21 @@ class LastValues:
             if value is None:
                 continue
             times[index] = time
-            if value != kept[index]:
-                kept[index] = value
-                if low <= value <= high:  # nearly always, and half the time of the table
-                    points = 0
-                else:
-                    points = (self._spo2 if index == _SPO2_PLACE else table)[int(value * steps + 0.5)]
-                if points != known_points[index]:
-                    known_points[index] = points
-                    changed = True
+            kept[index] = value
+            if low <= value <= high:  # nearly always, and half the time of the table
+                points = 0
+            else:
+                points = (self._spo2 if index == _SPO2_PLACE else table)[int(value * steps + 0.5)]
+            if points != known_points[index]:
+                known_points = (*known_points[:index], points, *known_points[index + 1 :])
+                changed = True
         if changed:
-            self._score = (sum(known_points), max(known_points))
+            self._set_points(known_points)
         return self._score
 
     def _score_all(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Score every input, after dropping those that are too old."""
-        kept, times, points = self._values, self._times, self._points
+        kept, times, points = self._values, self._times, list(_NO_POINTS)
         for index, value in ((_OXYGEN_PLACE, reading.on_oxygen), (_CONSCIOUSNESS_PLACE, reading.consciousness)):
             if value is not None:
                 kept[index], times[index] = value, time
@@ -199,8 +199,12 @@ class LastValues:
             points[index] = 0 if known is None else points_of(key, known, scale=self._scale, on_oxygen=oxygen)
         self._spo2 = _SPO2[self._scale, oxygen]
         self._scored_at, self._valid_until = time, valid_until
-        self._score = (sum(points), max(points))
+        self._set_points(points)
         return self._score
+
+    def _set_points(self, points: Sequence[int]) -> None:
+        self._points = tuple(points) if any(points) else _NO_POINTS
+        self._score = (sum(points), max(points))
 
     def new_part(self, reading: Reading, time: datetime) -> Reading | None:
         """Return the reading with only what is newer than what is known; None if that is nothing: it was sent again.

@@ -256,10 +256,11 @@ class Bed:
             if not depth:
                 return
             before = level_state.initial(rule)
+        alert = self.alerts.get(rule.name)
         is_replayed = self._redelivered and self.is_replayed(rule)  # it was evaluated before a restart
         if not is_replayed:
-            before = self._at_level_of_alert(rule, before)  # first, for it drops the delays of a level that has ended
-        if not self._certain and (alert := self.alerts.get(rule.name)) is not None:
+            before = _at_level_of(alert, rule, before)  # first, for it drops the delays of a level that has ended
+        if not self._certain and alert is not None:
             held = max(held, alert.level)  # a reading that may be late ends nothing
         after = level_state.observe(before, depth, held, time, value)
         if is_replayed:
@@ -274,9 +275,9 @@ class Bed:
     ) -> LevelState:
         """Change the rule's alert if its delays call for another level; return the state at that level."""
         alert = self.alerts.get(rule.name)
-        if state.level != (0 if alert is None else alert.level):
-            state = self._at_level_of_alert(rule, state)
-        level = level_state.due_level(rule, state, time, self.usual_interval)
+        state = _at_level_of(alert, rule, state)
+        interval = self.usual_interval if state.depth > state.level else None  # of use to a delay only
+        level = level_state.target_level(rule, state, time, interval)
         if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
             worse = None if alert is None else worsened(alert, rule, time, self.last, value)
             if worse is not None:
@@ -293,15 +294,6 @@ class Bed:
         if level < state.level:  # a level that has ended needs its whole delay again
             return state._replace(level=level, beyond=level_state.without_delays(state.beyond, level))
         return state._replace(level=level)
-
-    def _at_level_of_alert(self, rule: Rule, state: LevelState) -> LevelState:
-        """Return the state at the level of the alert: `follow` cannot reproduce every change before a restart."""
-        alert = self.alerts.get(rule.name)
-        level = min(alert.level, len(rule.levels)) if alert is not None else 0
-        if state.level == level:
-            return state
-        beyond = level_state.without_delays(state.beyond, level) if level < state.level else state.beyond
-        return state._replace(level=level, beyond=beyond)
 
     def _says_nothing_new(self, rule: Rule, level: int) -> bool:
         """Return whether the alert would repeat an open one: one cause raises one alarm.
@@ -387,3 +379,12 @@ class Bed:
         """Update which signs have a delay or an alert; only for these a value within all limits matters."""
         for watch in self.rules.sign_rules:
             self._refresh_active_sign(watch)
+
+
+def _at_level_of(alert: Alert | None, rule: Rule, state: LevelState) -> LevelState:
+    """Return the state at the level of the alert: `follow` cannot reproduce every change before a restart."""
+    if state.level == (0 if alert is None else alert.level):
+        return state
+    level = min(alert.level, len(rule.levels)) if alert is not None else 0
+    beyond = level_state.without_delays(state.beyond, level) if level < state.level else state.beyond
+    return state._replace(level=level, beyond=beyond)

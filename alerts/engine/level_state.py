@@ -7,6 +7,7 @@ worker's clock for silence.
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from vitals.rules import Rule
@@ -50,8 +51,13 @@ class LevelState(NamedTuple):
 
 def initial(rule: Rule, level: int = 0) -> LevelState:
     """Return the state of a rule without delays."""
-    nothing = (None,) * len(rule.levels)
-    level = min(level, len(nothing))
+    return _initial(len(rule.levels), level)
+
+
+@lru_cache(maxsize=64)
+def _initial(levels: int, level: int) -> LevelState:
+    nothing = (None,) * levels
+    level = min(level, levels)
     return LevelState(level, level, None, nothing, nothing)
 
 
@@ -87,8 +93,8 @@ def without_delays(beyond: tuple[datetime | None, ...], level: int) -> tuple[dat
     return tuple(start if place < level else None for place, start in enumerate(beyond))
 
 
-def target_level(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None = None) -> int:
-    """Return the level that is due at `time`.
+def target_level(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> int:
+    """Return the level that is due at `time`, for a device with this interval between two readings.
 
     1. Up to the most severe level whose limit is exceeded and whose delay is over, in one step. Where the values come
        at a longer interval than the delay, the first one raises: there is no second one to wait for.
@@ -107,17 +113,9 @@ def target_level(rule: Rule, state: LevelState, time: datetime, interval: timede
     return level
 
 
-def due_level(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> int:
-    """Return the level that is due at `time` for a value, of a device with this interval between two readings."""
-    level = target_level(rule, state, time)
-    if level != state.level or state.depth <= level or interval is None:
-        return level
-    return target_level(rule, state, time, interval)
-
-
 def follow(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> LevelState:
     """Return the state after a reading that was evaluated before a restart; its changes were published then."""
-    level = due_level(rule, state, time, interval)
+    level = target_level(rule, state, time, interval)
     if level < state.level:  # a level that has ended needs its whole delay again
         state = state._replace(beyond=without_delays(state.beyond, level))
     return state._replace(level=level)

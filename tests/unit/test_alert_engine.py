@@ -475,6 +475,13 @@ def test_where_readings_are_rarer_than_the_delay_the_first_one_raises() -> None:
     assert bed.read(60, 130) == ["hr raised"]
 
 
+def test_where_readings_are_rarer_than_the_delay_a_milder_level_without_delay_does_not_come_first() -> None:
+    bed = BedDriver(HIGH.replace("for_s = 10", "for_s = 0"))
+    bed.status(0, online=True, interval_s=14_400)
+    assert bed.read(1, 160) == ["hr raised"]
+    assert bed.alert.priority is Priority.HIGH
+
+
 def test_a_single_measurement_raises_when_its_delay_has_passed() -> None:
     bed = BedDriver(BLUE + TECHNICAL)
     bed.read(0, spo2=85)
