@@ -16,7 +16,7 @@ from vitals.audit import KINDS, decode_audit
 from vitals.codec import Problem, Reason, TimeWindow, decode
 from vitals.reading import Reading, sign_values, stored_seq
 from vitals.signs import SIGN_KEYS, classify
-from vitals.status import decode_status
+from vitals.status import Status, decode_status
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
 
 COLUMNS = (
@@ -128,11 +128,15 @@ class BatchBuilder:
         return parsed
 
     def _add_status(self, topic: str, bed: DeviceAddress, payload: bytes, retained: bool) -> None:
+        status: Status | None = None
         try:
-            status = decode_status(payload)
+            status, problem = decode_status(payload)
         except ValueError as error:
-            self._reject(topic, payload, Problem(Reason.BAD_STATUS, str(error)))
+            problem = str(error)
+        if problem is not None:
+            self._reject(topic, payload, Problem(Reason.BAD_STATUS, problem))
             self.batch.rejections[bed.device] += 1
+        if status is None:
             return
         if status.state == "online":
             self._clocks.take_status(bed.device, status)

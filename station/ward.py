@@ -187,7 +187,7 @@ class Ward:
 
     def _take_status(self, place: DeviceAddress, payload: bytes, now: datetime) -> None:
         try:
-            status = decode_status(payload)
+            status, _ = decode_status(payload)
         except ValueError:
             self.counts.rejected += 1
             return

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from vitals.alert_format import format_duration, sanitize
 from vitals.clock import RIGHT, ArrivalOrder
-from vitals.codec import Reason, TimeWindow, decode, find_unknown_keys
+from vitals.codec import Reason, TimeWindow, decode, find_repeated_keys, find_unknown_keys
 from vitals.patient_change import PatientTracker
 from vitals.reading import FullReading, Reading, sign_values
 from vitals.signs import KEYS_ELSEWHERE, SIGN_KEYS, SIGNS
@@ -130,6 +130,7 @@ class Observations:
         self.rejected: Counter[tuple[Reason, str]] = Counter()
         self.rejected_messages = 0
         self.unknown_keys: Counter[str] = Counter()
+        self.repeated_keys: Counter[str] = Counter()
         self.patients: Counter[str | None] = Counter()
         self.missing = 0  # numbers between two that arrived
         self.repeated = 0  # numbers that do not rise
@@ -170,9 +171,11 @@ class Observations:
         self.backlog += len(decoded.readings) if len(decoded.readings) > 1 else 0
         for reading in decoded.readings:
             self._take_reading(reading, arrival)
-        for key in find_unknown_keys(payload) if decoded.unknown_keys else ():
-            if key in self.unknown_keys or len(self.unknown_keys) < MAX_NAMES:
-                self.unknown_keys[key] += 1
+        unknown = find_unknown_keys(payload) if decoded.unknown_keys else ()
+        for counter, keys in ((self.unknown_keys, unknown), (self.repeated_keys, find_repeated_keys(payload))):
+            for key in keys:
+                if key in counter or len(counter) < MAX_NAMES:
+                    counter[key] += 1
         rejection = decoded.rejection()
         if rejection is None:
             return "accepted  " + ", ".join(describe(reading) for reading in decoded.readings[-1:])
@@ -207,14 +210,19 @@ class Observations:
         return self._patient.alternates(now)
 
     def _take_status(self, payload: bytes, retained: bool) -> str | None:
+        status: Status | None = None
         try:
-            self.status = decode_status(payload)
+            status, problem = decode_status(payload)
         except ValueError as error:
-            self.rejected[Reason.BAD_STATUS, printable(str(error))] += 1
-            return f"rejected  {Reason.BAD_STATUS}: {printable(str(error))}"
-        if self.status.state == "online":
-            self._order.clock.right_within = self.status.right_within(STALE_AFTER)
-        return f"status  {self.status.state}{' (retained)' if retained else ''}"
+            problem = str(error)
+        if problem is not None:
+            self.rejected[Reason.BAD_STATUS, printable(problem)] += 1
+        if status is None:
+            return f"rejected  {Reason.BAD_STATUS}: {printable(problem or '')}"
+        self.status = status
+        if status.state == "online":
+            self._order.clock.right_within = status.right_within(STALE_AFTER)
+        return f"status  {status.state}{' (retained)' if retained else ''}"
 
     def _take_reading(self, reading: Reading, arrival: datetime) -> None:
         self._order.add(reading, arrival)
@@ -423,6 +431,13 @@ def _message_findings(seen: Observations) -> Iterator[Finding]:
                 f"the key {printable(key)!r} is unknown, so its value is not stored ({count} times)",
                 f"write {meant!r}",
             )
+    for key, count in seen.repeated_keys.most_common():
+        yield Finding(
+            Severity.WRONG,
+            f"the key {printable(key)!r} comes more than once in one reading, and only its last value counts "
+            f"({count} times)",
+            "send each key once, or a reading for each value",
+        )
     if seen.qos0:
         yield Finding(
             Severity.NOTE,

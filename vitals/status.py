@@ -5,12 +5,13 @@
 """
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
-from vitals.payload import decode_payload
+from vitals.fields import describe
+from vitals.payload import decode_foreign, decode_payload
 from vitals.reading import MAX_COUNTER, MAX_TEXT
 
 MAX_STATUS = 4 * 1024  # bytes
@@ -38,7 +39,7 @@ class Status(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max(stale_after, timedelta(seconds=self.interval_s or 0))
 
 
-_decode = msgspec.json.Decoder(Status).decode
+_TYPES = get_type_hints(Status, include_extras=True)
 
 
 def encode_status(status: Status) -> bytes:
@@ -46,14 +47,29 @@ def encode_status(status: Status) -> bytes:
     return msgspec.json.encode(status)
 
 
-def decode_status(payload: bytes) -> Status:
-    """Decode a status; raises ValueError with one sentence.
+def decode_status(payload: bytes) -> tuple[Status, str | None]:
+    """Decode a status; raises ValueError with one sentence for one without a known state.
 
-    An empty payload, which deletes the retained message, means that the device is to be forgotten.
+    Any other field without a usable value is absent, and the second value says why; None without a problem. An empty
+    payload, which deletes the retained message, means that the device is to be forgotten.
     """
     if not payload:
-        return Status(state="forgotten")
-    status = decode_payload(_decode, payload, "a status", MAX_STATUS)
-    if status.model is not None and not status.model.isprintable():
-        raise ValueError(f"model {status.model!a} holds characters that cannot be printed")
-    return status
+        return Status(state="forgotten"), None
+    content = decode_payload(decode_foreign, payload, "a status", MAX_STATUS)
+    if not isinstance(content, dict) or content.get("state") is None:
+        raise ValueError('not a status: expected an object with "state"')
+    fields = {}
+    problems = []
+    for key in content.keys() & _TYPES.keys():
+        if content[key] is None:
+            continue
+        try:
+            value = msgspec.convert(content[key], _TYPES[key], strict=isinstance(content[key], bool))
+            if key == "model" and not value.isprintable():
+                raise ValueError("it holds characters that cannot be printed")
+            fields[key] = value
+        except ValueError as error:
+            problems.append(f"{key} is {describe(content[key])}: {str(error).replace('`', '')}")
+    if "state" not in fields:
+        raise ValueError("; ".join(sorted(problems)))
+    return Status(**fields), "; ".join(sorted(problems)) or None

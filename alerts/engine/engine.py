@@ -182,7 +182,7 @@ class Engine:
         self, place: DeviceAddress, payload: bytes, now: datetime, *, retained: bool = False
     ) -> Sequence[Event]:
         try:
-            status = decode_status(payload)
+            status, _ = decode_status(payload)
         except ValueError:
             self.rejected += 1
             return ()

@@ -159,7 +159,7 @@ class Beds:
 
     def _take_status(self, address: DeviceAddress, payload: bytes) -> None:
         try:
-            status = decode_status(payload)
+            status, _ = decode_status(payload)
         except ValueError:
             return
         if status.state == "forgotten":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vitals.codec import Reason, find_unknown_keys
+from vitals.codec import ANY_TIME, Reason, decode, find_unknown_keys
 from vitals.device_diagnosis import (
     ADVICE,
     Connection,
@@ -123,6 +123,16 @@ def test_unknown_keys_are_named_with_the_key_that_is_meant() -> None:
     assert found == [Finding(Severity.NOTE, "the key 'battery' is unknown and not stored (1 times)")]
     assert find_unknown_keys(b'[{"a": 1, "a": 2}, {"b": 1, "sensor_off": ["c", "spo2"]}, 3]') == ["a", "b", "c"]
     assert find_unknown_keys(b"{") == []
+
+
+def test_a_key_that_comes_twice_is_named_and_its_last_value_counts() -> None:
+    twice = f'{{"time":"{AFTER.isoformat()}","spo2":70,"heart_rate":72,"spo2":98}}'.encode()
+    seen = observe(twice, twice, b'[{"spo2":1,"spo2":2}', {"spo2": 98})
+    texts = [text for text in wrong(seen) if "more than once" in text]
+    assert len(texts) == 1
+    assert "'spo2' comes more than once in one reading, and only its last value counts (2 times)" in texts[0]
+    assert [each.spo2 for each in decode(twice, ANY_TIME).readings] == [98.0]  # type: ignore[attr-defined]
+    assert [each.spo2 for each in decode(b"\xef\xbb\xbf" + twice, ANY_TIME).readings] == [98.0]  # type: ignore[attr-defined]
 
 
 def test_an_announced_interval_that_readings_contradict() -> None:

@@ -125,7 +125,7 @@ def test_its_times_are_right_on_each_day(esp32_outbox: Outbox, at: datetime) -> 
 def test_its_status_is_that_of_the_wire_format(esp32_outbox: Outbox) -> None:
     for number in range(45):
         esp32_outbox.put(number)
-    status = decode_status(esp32_outbox.command("status").encode())
+    status, _ = decode_status(esp32_outbox.command("status").encode())
     assert (status.state, status.boot, status.interval_s, status.dropped) == ("online", BOOT, 1, 5)
 
 

@@ -16,7 +16,7 @@ STALE = timedelta(seconds=60)
 def test_the_birth_states_that_the_clock_is_right() -> None:
     for right_clock in (True, False):
         source = Source("phone", "home", None, "webhook", 900, 1, (), right_clock=right_clock)
-        status = decode_status(StatusMessages(source, Outbox(10)).online(0))
+        status, _ = decode_status(StatusMessages(source, Outbox(10)).online(0))
         assert status.right_within(STALE) == (timedelta(minutes=15) if right_clock else None)
     assert Status(state="online", clock="right").right_within(STALE) == STALE
 
