@@ -19,7 +19,6 @@ from alerts.rulefile.parser import DEFAULT, load
 from alerts.settings import AlertsSettings
 from alerts.tui import AlertView
 from alerts.worker import Worker
-from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
 from vitals.command_line import command_group
 from vitals.errors import PermanentError, exit_on_error, login_name
@@ -51,9 +50,8 @@ def run(
         settings = AlertsSettings.read(os.environ)
         metrics = Metrics()
         worker = Worker(settings, metrics, standby=standby)
-        if settings.alerts_metrics_port:
-            CertificateExpiry(metrics.registry, "vitalflow_alerts_", settings.broker, {}).start()
-            metrics.serve(settings.alerts_metrics_host, settings.alerts_metrics_port, worker.health)
+        host, port = settings.alerts_metrics_host, settings.alerts_metrics_port
+        metrics.serve(host, port, settings.broker, worker.health)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         signal.signal(signal.SIGHUP, lambda *_: worker.reload())

@@ -92,7 +92,7 @@ class Worker:
         self._begin()
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.standby.set_function(lambda: self._role.is_standing_by)
-        in_use = metrics.registry, "vitalflow_alerts_", lambda: self._session.order, lambda: self._session.connected
+        in_use = metrics.registry, metrics.prefix, lambda: self._session.order, lambda: self._session.connected
         BrokerMetrics(*in_use)
         self._broker_check = BrokerCheck(*in_use, self._check_broker, log)
 

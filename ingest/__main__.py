@@ -10,7 +10,6 @@ import typer
 from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
-from mqtt.certificate_expiry import CertificateExpiry
 from vitals import log
 from vitals.command_line import single_command
 from vitals.errors import PermanentError, exit_on_error
@@ -46,9 +45,8 @@ def ingest(
         settings = IngestSettings.read(os.environ)
         metrics = Metrics()
         pipeline = Pipeline(settings, metrics, standby=standby, drain=drain)
-        if settings.ingest_metrics_port:
-            CertificateExpiry(metrics.registry, "vitalflow_ingest_", settings.broker, {}).start()
-            metrics.serve(settings.ingest_metrics_host, settings.ingest_metrics_port, pipeline.health)
+        host, port = settings.ingest_metrics_host, settings.ingest_metrics_port
+        metrics.serve(host, port, settings.broker, pipeline.health)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: pipeline.stop())
         # Exempt all loaded modules from garbage collection, which took a tenth of the time to drain a queue.

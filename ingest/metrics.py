@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
 from ingest.batch import Batch
 from ingest.store import WriteResult
-from mqtt.metrics import DURATION_BUCKETS, Health, serve
+from mqtt.metrics import WriterMetrics
 from vitals.codec import Reason
 
 MAX_DEVICE_LABELS = 200  # devices with a label of their own: each is a time series in Prometheus
@@ -14,136 +12,77 @@ OTHER_DEVICES = "(other)"  # the label of all further devices
 SIZES = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
-class Metrics:
-    """The metrics of one process. A counter's name is served with the suffix `_total`, which the client appends."""
+class Metrics(WriterMetrics):
+    """The metrics of one process."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        name = "vitalflow_ingest_"
-        self.messages_received = Counter(
-            name + "messages_received", "Messages received from the broker and committed", registry=registry
+        super().__init__("vitalflow_ingest_")
+        self.messages_received = self.counter("messages_received", "Messages received from the broker and committed")
+        self.readings_stored = self.counter("readings_stored", "Readings stored as a new row")
+        self.readings_duplicate = self.counter("readings_duplicate", "Readings that were stored already")
+        self.readings_late = self.counter("readings_late", "Readings older than the refresh window of the rollups")
+        self.late_readings_waiting = self.gauge(
+            "late_readings_waiting", "Late readings committed to late_reading and not yet moved into patient_vitals"
         )
-        self.readings_stored = Counter(name + "readings_stored", "Readings stored as a new row", registry=registry)
-        self.readings_duplicate = Counter(
-            name + "readings_duplicate", "Readings that were stored already", registry=registry
-        )
-        self.readings_late = Counter(
-            name + "readings_late", "Readings older than the refresh window of the rollups", registry=registry
-        )
-        self.late_readings_waiting = Gauge(
-            name + "late_readings_waiting",
-            "Late readings committed to late_reading and not yet moved into patient_vitals",
-            registry=registry,
-        )
-        self.messages_rejected = Counter(
-            name + "messages_rejected", "Messages stored in rejected_message, by reason", ["reason"], registry=registry
+        self.messages_rejected = self.counter(
+            "messages_rejected", "Messages stored in rejected_message, by reason", "reason"
         )
         for reason in Reason:  # from 0, or Prometheus' increase() does not see the first message
             self.messages_rejected.labels(reason)
-        self.unknown_keys = Counter(name + "unknown_keys", "Unknown keys in readings", registry=registry)
-        self.device_messages_rejected = Counter(
-            name + "device_messages_rejected",
-            "Messages rejected in whole or in part, by device",
-            ["device"],
-            registry=registry,
+        self.unknown_keys = self.counter("unknown_keys", "Unknown keys in readings")
+        self.device_messages_rejected = self.counter(
+            "device_messages_rejected", "Messages rejected in whole or in part, by device", "device"
         )
-        self.device_unknown_keys = Counter(
-            name + "device_unknown_keys", "Unknown keys in readings, by device", ["device"], registry=registry
-        )
+        self.device_unknown_keys = self.counter("device_unknown_keys", "Unknown keys in readings, by device", "device")
         self._labelled_devices: set[str] = set()
-        self.logins_refused = Counter(
-            name + "logins_refused", "Logins that the broker refused, of any client", registry=registry
+        self.logins_refused = self.counter("logins_refused", "Logins that the broker refused, of any client")
+        self.connections_failed = self.counter(
+            "connections_failed", "Connections to the broker that failed before their login, of any client"
         )
-        self.connections_failed = Counter(
-            name + "connections_failed",
-            "Connections to the broker that failed before their login, of any client",
-            registry=registry,
-        )
-        self.devices_without_readings = Gauge(
-            name + "devices_without_readings",
+        self.devices_without_readings = self.gauge(
+            "devices_without_readings",
             "Devices that logged in at least 60 s ago and of which no reading has arrived since",
-            registry=registry,
         )
-        self.receipts_sent = Counter(name + "receipts_sent", "Receipts sent to devices", registry=registry)
-        self.batch_retries = Counter(
-            name + "batch_retries", "Failed attempts to store a batch, each followed by another", registry=registry
+        self.receipts_sent = self.counter("receipts_sent", "Receipts sent to devices")
+        self.batch_retries = self.counter("batch_retries", "Failed attempts to store a batch, each followed by another")
+        self.alert_snapshots_taken = self.counter(
+            "alert_snapshots_taken", "Copies of the readings around an alert; each alert is copied twice"
         )
-        self.alert_snapshots_taken = Counter(
-            name + "alert_snapshots_taken",
-            "Copies of the readings around an alert; each alert is copied twice",
-            registry=registry,
-        )
-        self.alert_snapshots_waiting = Gauge(
-            name + "alert_snapshots_waiting",
+        self.alert_snapshots_waiting = self.gauge(
+            "alert_snapshots_waiting",
             "Alerts whose readings are due to be copied; retention keeps the readings until then",
-            registry=registry,
         )
-        self.chunks_dropped = Counter(
-            name + "chunks_dropped",
-            "Chunks dropped because they are older than the retention period",
-            registry=registry,
+        self.chunks_dropped = self.counter(
+            "chunks_dropped", "Chunks dropped because they are older than the retention period"
         )
-        self.rollup_days_different = Gauge(
-            name + "rollup_days_different",
-            "Days of which a rollup does not have every reading, read once an hour",
-            registry=registry,
+        self.rollup_days_different = self.gauge(
+            "rollup_days_different", "Days of which a rollup does not have every reading, read once an hour"
         )
-        self.mqtt_connections = Counter(
-            name + "mqtt_connections", "Connections established to the broker", registry=registry
+        self.database_blocked = self.gauge(
+            "database_blocked", "1 if a batch cannot be stored: the database fails or does not answer"
         )
-        self.mqtt_connected = Gauge(name + "mqtt_connected", "1 if connected to the broker, else 0", registry=registry)
-        self.standby = Gauge(
-            name + "standby", "1 while another process is active and this one waits to take over", registry=registry
+        self.database_connected = self.gauge(
+            "database_connected", "1 if the database answered the last query of the check every 10 s, else 0"
         )
-        self.epoch = Gauge(
-            name + "epoch_timestamp_seconds",
-            "Epoch of this process as a writer, a unix time: higher with each one that takes over",
-            registry=registry,
-        )
-        self.database_blocked = Gauge(
-            name + "database_blocked",
-            "1 if a batch cannot be stored: the database fails or does not answer",
-            registry=registry,
-        )
-        self.database_connected = Gauge(
-            name + "database_connected",
-            "1 if the database answered the last query of the check every 10 s, else 0",
-            registry=registry,
-        )
-        self.replication_lag_bytes = Gauge(
-            name + "replication_lag_bytes",
+        self.replication_lag_bytes = self.gauge(
+            "replication_lag_bytes",
             "Bytes of WAL that a standby of the database has not replayed, by standby",
-            ["standby"],
-            registry=registry,
+            "standby",
         )
-        self.commit_waits_for_standby = Gauge(
-            name + "commit_waits_for_standby",
-            "1 if a commit of the database waits for a synchronous standby, else 0",
-            registry=registry,
+        self.commit_waits_for_standby = self.gauge(
+            "commit_waits_for_standby", "1 if a commit of the database waits for a synchronous standby, else 0"
         )
-        self.batch_messages = Histogram(name + "batch_messages", "Messages per batch", buckets=SIZES, registry=registry)
-        self.batch_duration_seconds = Histogram(
-            name + "batch_duration_seconds",
-            "Time from the arrival of a batch's first message to its COMMIT",
-            buckets=DURATION_BUCKETS,
-            registry=registry,
+        self.batch_messages = self.histogram("batch_messages", "Messages per batch", buckets=SIZES)
+        self.batch_duration_seconds = self.histogram(
+            "batch_duration_seconds", "Time from the arrival of a batch's first message to its COMMIT"
         )
-        self.lag_seconds = Gauge(name + "lag_seconds", "Age of the newest reading at its COMMIT", registry=registry)
-        self.inflight_messages = Gauge(
-            name + "inflight_messages", "Messages received and not yet acknowledged", registry=registry
-        )
-        self.oldest_unacknowledged_seconds = Gauge(
-            name + "oldest_unacknowledged_seconds",
+        self.lag_seconds = self.gauge("lag_seconds", "Age of the newest reading at its COMMIT")
+        self.inflight_messages = self.gauge("inflight_messages", "Messages received and not yet acknowledged")
+        self.oldest_unacknowledged_seconds = self.gauge(
+            "oldest_unacknowledged_seconds",
             "Age of the oldest message received and not yet acknowledged, 0 if there is none",
-            registry=registry,
         )
-        self.last_commit_timestamp_seconds = Gauge(
-            name + "last_commit_timestamp_seconds", "Unix time of the last COMMIT", registry=registry
-        )
-
-    def serve(self, host: str, port: int, health: Health) -> None:
-        """Serve /metrics and /healthz; raises PermanentError if the port is in use."""
-        serve(self.registry, host, port, "VITALFLOW_INGEST_METRICS_PORT", health)
+        self.last_commit_timestamp_seconds = self.gauge("last_commit_timestamp_seconds", "Unix time of the last COMMIT")
 
     def replicated(self, lags: Mapping[str, int]) -> None:
         """Set the lag of each standby; one that is gone has no value."""

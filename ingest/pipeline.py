@@ -83,7 +83,7 @@ class Pipeline:
         self._drain = drain
         self._begin()
         metrics.standby.set_function(lambda: self._role.is_standing_by)
-        in_use = metrics.registry, "vitalflow_ingest_", lambda: self._session.order, lambda: self._session.connected
+        in_use = metrics.registry, metrics.prefix, lambda: self._session.order, lambda: self._session.connected
         BrokerMetrics(*in_use)
         self._broker_check = BrokerCheck(*in_use, self._check_broker, log)
         metrics.late_readings_waiting.set_function(lambda: self._late.waiting)

@@ -5,13 +5,15 @@ Any other path is 404. It runs in threads of its own, so that it answers while t
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 
+from mqtt.certificate_expiry import CertificateExpiry
+from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -22,6 +24,59 @@ DURATION_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 
 
 Health = Callable[[], tuple[str | None, Mapping[str, object]]]
 """Returns why the service does not do its work, in one sentence, or None; and facts to show beside it."""
+
+
+class MetricSet:
+    """The metrics of one process: a registry, and the prefix of the names in it, such as `vitalflow_ingest_`.
+
+    A counter's name is served with the suffix `_total`, which the client appends.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.registry = CollectorRegistry()
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """Return a new counter."""
+        return Counter(self.prefix + name, text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """Return a new gauge."""
+        return Gauge(self.prefix + name, text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str, *labels: str, buckets: Sequence[float] = DURATION_BUCKETS) -> Histogram:
+        """Return a new histogram."""
+        return Histogram(self.prefix + name, text, labels, registry=self.registry, buckets=buckets)
+
+    def serve(self, host: str, port: int, broker: BrokerEndpoint, health: Health) -> None:
+        """Serve /metrics, with the end of the connection's certificates, and /healthz; not if `port` is 0.
+
+        Raises PermanentError if the port is in use.
+        """
+        if port:
+            CertificateExpiry(self.registry, self.prefix, broker, {}).start()
+            serve(self.registry, host, port, f"{self.prefix.upper()}METRICS_PORT", health)
+
+
+class ServiceMetrics(MetricSet):
+    """The metrics of a service with one session at the broker."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self.mqtt_connections = self.counter("mqtt_connections", "Connections established to the broker")
+        self.mqtt_connected = self.gauge("mqtt_connected", "1 if connected to the broker, else 0")
+
+
+class WriterMetrics(ServiceMetrics):
+    """The metrics of a service of which one process writes and others may stand by."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self.standby = self.gauge("standby", "1 while another process is active and this one waits to take over")
+        self.epoch = self.gauge(
+            "epoch_timestamp_seconds",
+            "Epoch of this process as a writer, a unix time: higher with each one that takes over",
+        )
 
 
 class _Server(ThreadingMixIn, WSGIServer):

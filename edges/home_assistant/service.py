@@ -5,17 +5,14 @@ import signal
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry
-
 from edges.config.settings import HomeAssistantSettings
 from edges.home_assistant.beds import Beds
 from edges.home_assistant.discovery import Discovery
 from edges.home_assistant.metrics import NAME, Metrics
 from edges.home_assistant.publisher import Publisher
 from edges.service_connection import Publish, ServiceConnection
-from mqtt.certificate_expiry import CertificateExpiry
 from mqtt.endpoint import BrokerEndpoint
-from mqtt.metrics import serve
+from mqtt.metrics import MetricSet
 
 SERVICE = "edges-home-assistant"
 
@@ -44,12 +41,10 @@ async def _run(settings: HomeAssistantSettings) -> None:
         lambda: source.connected,
     )
     source.find_problem = lambda: publisher.problem or beds.problem
-    if settings.edges_home_assistant_metrics_port:
-        registry = CollectorRegistry()
-        registry.register(Metrics(beds, publisher, source))
-        CertificateExpiry(registry, NAME, settings.broker, {}).start()
-        host, port = settings.edges_home_assistant_metrics_host, settings.edges_home_assistant_metrics_port
-        serve(registry, host, port, "VITALFLOW_EDGES_HOME_ASSISTANT_METRICS_PORT", lambda: _health(source, beds))
+    metrics = MetricSet(NAME)
+    metrics.registry.register(Metrics(beds, publisher, source))
+    host, port = settings.edges_home_assistant_metrics_host, settings.edges_home_assistant_metrics_port
+    metrics.serve(host, port, settings.broker, lambda: _health(source, beds))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -87,9 +87,7 @@ class Exporter:
             log=log,
         )
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
-        BrokerMetrics(
-            metrics.registry, "vitalflow_edges_out_", lambda: self._session.order, lambda: self._session.connected
-        )
+        BrokerMetrics(metrics.registry, metrics.prefix, lambda: self._session.order, lambda: self._session.connected)
 
     def stop(self) -> None:
         """End `run` at once; what is queued stays in the file."""

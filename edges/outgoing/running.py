@@ -13,8 +13,6 @@ from edges.outgoing.delivery import Delivery, Sender
 from edges.outgoing.exporter import Exporter, Source
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Queue
-from mqtt.certificate_expiry import CertificateExpiry
-from mqtt.metrics import serve
 from vitals.alert import MAX_ALERT, Alert, decode_alert
 from vitals.errors import PermanentError
 
@@ -35,10 +33,8 @@ def export(
         if sender.queued():
             log.info("%d messages of earlier runs are queued for %s", sender.queued(), sender.name)
     exporter = Exporter(settings, source, queue, Delivery(senders, metrics), metrics)
-    if settings.edges_out_metrics_port:
-        CertificateExpiry(metrics.registry, "vitalflow_edges_out_", settings.broker, {}).start()
-        host, port = settings.edges_out_metrics_host, settings.edges_out_metrics_port
-        serve(metrics.registry, host, port, "VITALFLOW_EDGES_OUT_METRICS_PORT", exporter.health)
+    host, port = settings.edges_out_metrics_host, settings.edges_out_metrics_port
+    metrics.serve(host, port, settings.broker, exporter.health)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: exporter.stop())
     try:

@@ -4,43 +4,31 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edges.inbox.feed import Feed
 from edges.inbox.inbox import Inbox
-from mqtt.metrics import DURATION_BUCKETS
+from mqtt.metrics import MetricSet
 from vitals.errors import TransientError
 
 NAME = "vitalflow_edges_"
 
 
-class Metrics:
-    """The metrics of one process. A counter's name is served with the suffix `_total`, which the client appends."""
+class Metrics(MetricSet):
+    """The metrics of one process."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.messages = Counter(
-            NAME + "messages",
-            "Messages by answer: accepted, repeated, error, rejected, or unreadable",
-            ["answer"],
-            registry=registry,
+        super().__init__(NAME)
+        self.messages = self.counter(
+            "messages", "Messages by answer: accepted, repeated, error, rejected, or unreadable", "answer"
         )
-        self.observations = Counter(
-            NAME + "observations", "Observations by what became of them", ["reason"], registry=registry
+        self.observations = self.counter("observations", "Observations by what became of them", "reason")
+        self.admissions = self.counter(
+            "admissions", "Events of admissions by why they are not used, or else by what they did", "effect"
         )
-        self.admissions = Counter(
-            NAME + "admissions",
-            "Events of admissions by why they are not used, or else by what they did",
-            ["effect"],
-            registry=registry,
-        )
-        self.commit_seconds = Histogram(
-            NAME + "commit_seconds",
-            "Duration of a transaction of the inbox, with the sync to the disk",
-            buckets=DURATION_BUCKETS,
-            registry=registry,
+        self.commit_seconds = self.histogram(
+            "commit_seconds", "Duration of a transaction of the inbox, with the sync to the disk"
         )
         for answer in ("accepted", "repeated", "error", "rejected", "unreadable"):
             self.messages.labels(answer)

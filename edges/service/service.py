@@ -21,13 +21,11 @@ from edges.config.site import Site
 from edges.inbox.feed import Feed
 from edges.inbox.inbox import Inbox
 from edges.inbox.logins import Logins
-from edges.service.metrics import NAME, Metrics
+from edges.service.metrics import Metrics
 from edges.service_connection import ServiceConnection
 from mqtt.async_client import prepare_loop
 from mqtt.broker_check import BrokerCheck, check_broker
 from mqtt.broker_metrics import BrokerMetrics
-from mqtt.certificate_expiry import CertificateExpiry
-from mqtt.metrics import serve as serve_metrics
 
 log = logging.getLogger("edges")
 
@@ -121,7 +119,7 @@ async def running_service(
         loop.create_task(feed.run()),
         loop.create_task(connection.run(admissions.begin, admissions.work)),
     ]
-    in_use = metrics.registry, NAME, lambda: connection.order, lambda: connection.connected
+    in_use = metrics.registry, metrics.prefix, lambda: connection.order, lambda: connection.connected
     BrokerMetrics(*in_use)
     topic = settings.topics.service(client_id)
     broker_check = BrokerCheck(*in_use, lambda broker: check_broker(broker, topic, 0), log)
@@ -129,10 +127,8 @@ async def running_service(
     service = Service(inbox, feed, connection, admissions, metrics, broker_check, background)
     connection.find_problem = service.find_problem
     metrics.watch(inbox, feed, lambda: connection.connected, queue.waiting)
-    if settings.edges_metrics_port:
-        host, port = settings.edges_metrics_host, settings.edges_metrics_port
-        serve_metrics(metrics.registry, host, port, "VITALFLOW_EDGES_METRICS_PORT", service.health)
-        CertificateExpiry(metrics.registry, "vitalflow_edges_", settings.broker, {}).start()
+    host, port = settings.edges_metrics_host, settings.edges_metrics_port
+    metrics.serve(host, port, settings.broker, service.health)
     inbox.on_kept = feed.put
     inbox.start()
     for bed in left:
