@@ -1,6 +1,5 @@
 """`vitalflow alerts`: options and settings of each command; the work is in the other modules."""
 
-import gc
 import json
 import os
 import signal
@@ -22,6 +21,7 @@ from alerts.worker import Worker
 from vitals import log
 from vitals.command_line import command_group
 from vitals.errors import PermanentError, exit_on_error, login_name
+from vitals.garbage_collection import make_full_collections_rare
 from vitals.recording.options import DateOrderOption, FormatOption, OnlyPatientOption, ZoneOption, open_recordings
 from vitals.time_option import TIME_FORMS, parse_time_option
 
@@ -55,8 +55,7 @@ def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         signal.signal(signal.SIGHUP, lambda *_: worker.reload())
-        # Exempt all loaded modules from garbage collection: a full one stopped the worker for 40 ms.
-        gc.freeze()
+        make_full_collections_rare()
         worker.run()
 
 

@@ -1,6 +1,5 @@
 """Command line of the ingest service: `vitalflow ingest`."""
 
-import gc
 import os
 import signal
 from typing import Annotated
@@ -13,6 +12,7 @@ from ingest.settings import IngestSettings
 from vitals import log
 from vitals.command_line import single_command
 from vitals.errors import PermanentError, exit_on_error
+from vitals.garbage_collection import make_full_collections_rare
 
 app = single_command()
 
@@ -49,8 +49,7 @@ def ingest(
         metrics.serve(host, port, settings.broker, pipeline.health)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: pipeline.stop())
-        # Exempt all loaded modules from garbage collection, which took a tenth of the time to drain a queue.
-        gc.freeze()
+        make_full_collections_rare()
         pipeline.run()
 
 
