@@ -2,8 +2,10 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -59,6 +61,11 @@ class AlertRecorder:
     def publish(self, topic: str, payload: bytes) -> mqtt.MQTTMessageInfo:
         """Publish at QoS 1."""
         return self._client.publish(topic, payload, qos=1)
+
+    def write(self, file: Path) -> None:
+        """Write a line for each alert that came: when, in unix seconds, and the alert, as JSON."""
+        lines = [msgspec.json.encode(came) for came in zip(self.came_at, self.received, strict=True)]
+        file.write_bytes(b"\n".join(lines))
 
     def close(self) -> None:
         """Disconnect."""

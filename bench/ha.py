@@ -7,6 +7,7 @@ each once the cluster is whole again; then what the devices wrote down is compar
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from random import Random
 
 from bench.accounting import Span
@@ -58,12 +59,14 @@ class HaReport(FaultCounts):
 
     faults      a row for each fault that struck, in order
     each_fault  a row for each kind: how often it struck, the longest times and the sums
+    kept        the folders of the run, if something was lost or doubled
     """
 
     faults: list[Figures] = field(default_factory=list)
     each_fault: list[Figures] = field(default_factory=list)
     places_with_two_open: list[str] = field(default_factory=list)
     older_revisions: int = 0
+    kept: list[str] = field(default_factory=list)
 
     @property
     def nothing_lost_or_doubled(self) -> bool:
@@ -95,6 +98,10 @@ def ha(names: Sequence[str], devices: int, rounds: int, random_faults: int, seed
                 run.strike(fault)
             run.end()
             run.count_all()
+            if not report.nothing_lost_or_doubled:
+                report.kept = environment.keep()
+                run.recorder.write(Path(report.kept[0], "alerts.jsonl"))
+                log(f"kept {' and '.join(report.kept)}")
         finally:
             run.storing.close()
             run.recorder.close()

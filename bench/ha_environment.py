@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psycopg
 
@@ -40,6 +41,8 @@ HEALTHY_TIMEOUT_S = 120.0
 class HaEnvironment:
     """A running cluster, and the devices at it."""
 
+    is_kept = False
+
     def __init__(
         self, home: StackDir, binaries: ServerBinaries, ports: ClusterPorts, devices: int, passwords: dict[str, str]
     ) -> None:
@@ -52,6 +55,11 @@ class HaEnvironment:
             return f"mqtts://{fleet_user(ward)}:{passwords[ward]}@127.0.0.1:{ports.broker}"
 
         self.fleets = recording_fleets(devices, url, home.folder, str(home.identity / "ca.crt"))
+
+    def keep(self) -> list[str]:
+        """Delete nothing at the end; return the folder of records, logs and passwords, and that of the servers."""
+        self.is_kept = True
+        return [str(self.home.folder), str(self.binaries.folder(self.home.data))]
 
     @property
     def operator(self) -> BrokerEndpoint:
@@ -105,34 +113,37 @@ def fleet_user(ward: str) -> str:
 
 @contextmanager
 def ha_environment(devices: int, log: Log, *, with_networks: bool) -> Iterator[HaEnvironment]:
-    """Start a cluster in a folder of its own on free ports; stop and delete it at the end."""
+    """Start a cluster in a folder of its own on free ports; stop it at the end, and delete it unless `keep` said so."""
     binaries = set_up_cluster(log)
     passwords = {ward: secrets.token_urlsafe(16) for ward in WARDS}
     users = [User(fleet_user(ward), Kind.FLEET, ward, password) for ward, password in passwords.items()]
     environ = os.environ | {f"{PREFIX}ALERTS_RULES": str(Path(__file__).with_name("chaos_rules.toml"))}
-    with TemporaryDirectory(prefix="ha-") as folder:
-        home, ports, stop = StackDir.at(Path(folder)), free_ports(), threading.Event()
-        supervisor = ClusterSupervisor(
-            home, binaries, ports, 0, lambda _: None, environ, users, with_networks=with_networks
-        )
-        failed: list[BaseException] = []
-        thread = threading.Thread(target=_run, args=(supervisor, stop, failed), name="cluster")
-        thread.start()
+    home, ports, stop = StackDir.at(Path(tempfile.mkdtemp(prefix="ha-"))), free_ports(), threading.Event()
+    supervisor = ClusterSupervisor(
+        home, binaries, ports, 0, lambda _: None, environ, users, with_networks=with_networks
+    )
+    failed: list[BaseException] = []
+    thread = threading.Thread(target=_run, args=(supervisor, stop, failed), name="cluster")
+    thread.start()
+    is_kept = False
+    try:
+        log("starting the cluster")
+        _wait(supervisor.up.is_set, failed)
+        environment = HaEnvironment(home, binaries, ports, devices, passwords)
         try:
-            log("starting the cluster")
-            _wait(supervisor.up.is_set, failed)
-            environment = HaEnvironment(home, binaries, ports, devices, passwords)
-            try:
-                for fleet in environment.fleets:
-                    fleet.start()
-                yield environment
-            finally:
-                for fleet in environment.fleets:
-                    fleet.kill()
+            for fleet in environment.fleets:
+                fleet.start()
+            yield environment
+            is_kept = environment.is_kept
         finally:
-            stop.set()
-            thread.join()
+            for fleet in environment.fleets:
+                fleet.kill()
+    finally:
+        stop.set()
+        thread.join()
+        if not is_kept:
             home.wipe(binaries)
+            shutil.rmtree(home.folder)
 
 
 def _run(supervisor: ClusterSupervisor, stop: threading.Event, failed: list[BaseException]) -> None:
