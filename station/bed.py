@@ -68,7 +68,8 @@ class BedState:
             if shown is None:
                 continue  # sent again
             part, place = shown
-            verdict = self.patient.observe(part.patient_id, part.boot, arrival)
+            since = min(place.time, arrival) if place.newest else arrival
+            verdict = self.patient.observe(part.patient_id, part.boot, arrival, time=since)
             if verdict is Patient.CANDIDATE and not self.patient.alternates(arrival):
                 self._candidates = [*self._candidates[-MAX_CANDIDATES:], (part, ward, arrival, place)]
                 continue
@@ -97,12 +98,14 @@ class BedState:
         self.assignment, self.vacant_since = None, since
         self._candidates.clear()
         self.patient.forget()
-        self._forget_values()
+        self._forget_values(self.assigned_at)
         self.use(self.limits, self.rules)
 
-    def _forget_values(self) -> None:
+    def _forget_values(self, since: datetime | None) -> None:
         self._recent.clear()
         self._held = LastValues(self._scored_on)
+        if since is not None:
+            self._held.forget_before(since)
         self.snapshot = self.snapshot.with_patient(self.patient.current)
 
     def _change_patient(self) -> None:
@@ -110,7 +113,7 @@ class BedState:
         if self.snapshot.patient is None:
             self.snapshot = replace(self.snapshot, patient=self.patient.current)
             return
-        self._forget_values()
+        self._forget_values(self.patient.since)
         for candidate in self._candidates:
             self._apply(*candidate)
 

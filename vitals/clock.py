@@ -171,15 +171,19 @@ class DeviceClock:
         # By a clock that counts minutes, or that a new start has set right.
         counts_anew = seq == 1 and (time == self._last_time or (self.offset is not ZERO and -AHEAD <= lag <= RIGHT))
         if 0 < seq <= self._seq and not counts_anew and self._last_time is not None and time <= self._last_time:
-            # By number and by time before the last one: sent again, or a gap that is filled late.
-            if self._last_time - time <= DISORDER >= arrival - self._last_arrival:  # type: ignore[operator]
-                # Or another part of one moment: some devices number each moment, and send it sign by sign. By a lower
-                # number it is older, also where both have one time, as by a clock that counts in tens of seconds.
-                placed = _shifted(time, self.offset) - (timedelta.resolution if seq < self._seq else ZERO)
+            # By number and by time before the last one: sent again, a gap that is filled late, or another part of one
+            # moment, as of a device that numbers each moment and sends it sign by sign, or one sign after the next
+            # moment. What is newer of it, sign by sign, is of the present. By a lower number it is older, also where
+            # both have one time, as by a clock that counts in tens of seconds; and of two values of a moment that do
+            # not come together the first one counts.
+            together = self._last_time - time <= DISORDER >= arrival - self._last_arrival  # type: ignore[operator]
+            earlier = ZERO if together and seq == self._seq else timedelta.resolution
+            placed = _shifted(time, self.offset) - earlier
+            if lag - self.offset <= self._stale_after:
                 return Placement(placed, live=True, newest=False)
             if seq == self._seq and time == self._last_time:
-                return self._placed(_shifted(time, self.offset), live=False)
-            return self._place_old(time, arrival, lag, seq) or self._placed(_shifted(time, self.offset), live=False)
+                return self._placed(placed, live=False)
+            return self._place_old(time, arrival, lag, seq) or self._placed(placed, live=False)
         late = lag - self.offset
         if late < -AHEAD:
             if not 1 < seq <= self._seq or boot != self._boot:
@@ -303,7 +307,11 @@ class DeviceClock:
             run is None
             or of_boot != boot
             or time < run.start_time
-            or (arrival - run.arrival > STEADY and not _is_same_pace(time - run.time, arrival - run.arrival))
+            or (
+                arrival - run.arrival > STEADY
+                and time != run.time  # as by a clock that stands still
+                and not _is_same_pace(time - run.time, arrival - run.arrival)
+            )
         ):
             run = _Run(time, arrival, time, arrival, backlog=False)
         arrived = arrival - run.start_arrival

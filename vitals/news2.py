@@ -124,7 +124,7 @@ class LastValues:
     Times are those of the readings, on the time line of arrivals.
     """
 
-    __slots__ = ("_points", "_scale", "_score", "_scored_at", "_spo2", "_times", "_valid_until", "_values")
+    __slots__ = ("_points", "_scale", "_score", "_scored_at", "_since", "_spo2", "_times", "_valid_until", "_values")
 
     def __init__(self, scale: int = 1) -> None:
         self._scale = scale
@@ -135,6 +135,7 @@ class LastValues:
         self._spo2 = _SPO2[scale, False]
         # Within this time no kept value expires, so only new values have to be scored.
         self._scored_at, self._valid_until = _NEVER, _NEVER
+        self._since = _NEVER  # what was measured before is another patient's
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Update with a reading and its signs `values`; return total and worst part. Runs for every reading.
@@ -210,8 +211,10 @@ class LastValues:
         """Return the reading with only what is newer than what is known; None if that is nothing: it was sent again.
 
         For readings that are not the newest (`vitals.clock.Placement`). Each sign has its own order: a cuff value may
-        come late, and a device may send the signs of one moment one by one.
+        come late, and a device may send the signs of one moment one by one. Nothing is new of another patient's time.
         """
+        if time < self._since:
+            return None
 
         def is_old(key: str, value: float | bool | str | None) -> bool:
             at, known = self._times[_PLACES[key]], self._values[_PLACES[key]]
@@ -244,11 +247,12 @@ class LastValues:
             if measured is not None and measured < time:
                 self._values[index] = self._times[index] = None
         self._valid_until = _NEVER
+        self._since = time
 
     def with_scale(self, scale: int) -> "LastValues":
         """Return a copy with this SpO2 scale."""
         other = LastValues(scale)
-        other._values, other._times = self._values.copy(), self._times.copy()
+        other._values, other._times, other._since = self._values.copy(), self._times.copy(), self._since
         return other
 
     def scoring_inputs(self) -> list[str]:

@@ -189,6 +189,7 @@ class Beds:
                 bed.snapshot = bed.snapshot.with_patient(None)  # no value of one patient is shown as of another
                 bed.patient = reading.patient_id
                 bed.held = LastValues()
+                bed.held.forget_before(placement.time)
             shown = bed.snapshot.shown_part(reading, arrival, placement, bed.order.clock, bed.held)
             if shown is None:
                 continue  # sent again

@@ -403,6 +403,29 @@ def test_signs_of_one_moment_with_one_number_are_all_evaluated_and_a_repeated_on
     assert bed.tick(20.3) == ["silent raised"]
 
 
+@pytest.mark.parametrize(("apart", "interval"), [(2, 5), (14, 60), (19, 60)])
+def test_signs_of_one_moment_with_one_number_that_come_seconds_apart_are_evaluated(apart: float, interval: int) -> None:
+    bed = BedDriver(BLUE + TECHNICAL)
+    said = []
+    for moment in range(8):
+        begin = interval * moment
+        for part, sign in enumerate(("heart_rate", "resp_rate", "spo2")):
+            value = 70.0 if sign == "spo2" and moment in (4, 5) else 97.0
+            numbers = {"boot": 1, "seq": moment + 1}
+            said += bed.read(begin, **{sign: value}, arrives=begin + apart * part, **numbers)  # type: ignore[arg-type]
+    assert [change for change in said if change.startswith("blue")] == ["blue raised", "blue cleared"]
+
+
+def test_a_sign_that_always_comes_after_the_next_moment_is_evaluated() -> None:
+    bed = BedDriver(BLUE)
+    said = []
+    for moment in range(8):
+        said += bed.read(10 * moment, 80, seq=moment + 2)
+        value = 70 if moment == 4 else 97
+        said += bed.read(10 * (moment - 1), spo2=value, arrives=10 * moment + 0.3, seq=moment + 1)
+    assert said == ["blue raised", "blue cleared"]
+
+
 def test_a_cuff_value_with_its_own_earlier_time_raises() -> None:
     bed = BedDriver(PRESSURE)
     bed.steady(100, 103, 80)

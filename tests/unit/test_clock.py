@@ -255,9 +255,21 @@ def test_parts_of_one_moment_with_one_number_or_out_of_order_are_live_and_a_repe
         for part, number in enumerate(numbers):
             device.send(NOW + s(second), NOW + s(second + part * 0.2), 7, 10 * second + number)
     assert device.live == [True] * 9
-    device.send(NOW + s(2), NOW + s(60), 7, 20 + numbers[0])
+    device.send(NOW + s(2), NOW + s(63), 7, 20 + numbers[0])
     device.send(NOW + s(2), NOW + s(120), 7, 20 + numbers[0])
     assert device.live[9:] == [False, False]
+
+
+def test_a_clock_that_stands_still_after_a_start_with_a_lower_boot_is_certain_in_the_end() -> None:
+    device = Device()
+    for number in range(12):
+        arrival, again = NOW + s(90 * number), number >= 3
+        device.send(
+            NOW - s(9000) if again else arrival, arrival, 5 if again else 1000, number - 2 if again else number + 1
+        )
+        device.pause(arrival + s(2))
+    assert all(device.live)
+    assert sum(found.certain for _, found in device.placed[6:]) >= 3
 
 
 def test_the_order_of_the_device_holds_after_its_clock_was_found_to_be_right() -> None:

@@ -24,7 +24,7 @@ from station.settings import StationSettings
 from station.ward import MAX_BEDS, Rejection, Ward
 from tests.support.factories import NOW, make_alert
 from vitals.alert import Alert, Change, State, encode_alert
-from vitals.assignment import encode_assignment
+from vitals.assignment import Assignment, encode_assignment
 from vitals.codec import encode
 from vitals.command import Command
 from vitals.errors import PermanentError, TransientError
@@ -592,6 +592,17 @@ def test_a_device_that_names_no_patient_shows_the_assigned_one_and_no_value_of_t
     after = ward.beds["bed-1"].snapshot
     assert after.patient is None
     assert not after.last_values
+
+
+def test_a_reading_of_the_former_patient_that_is_sent_again_is_not_shown() -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"))
+    bed.assign(Assignment(patient_id="p-1", by="ada"), NOW)
+    add(bed, 1, {"systolic_bp": 200}, boot=1, seq=1)
+    add(bed, 2, {"spo2": 97}, boot=1, seq=2)
+    bed.assign(Assignment(patient_id="p-2", by="ada"), NOW + 3 * SECOND)
+    add(bed, 4, {"spo2": 96}, boot=1, seq=3)
+    add(bed, 5, {"systolic_bp": 200}, boot=1, seq=1, ahead=-4)
+    assert (bed.snapshot.patient, set(bed.snapshot.last_values)) == ("p-2", {"spo2"})
 
 
 def test_a_patient_whom_the_device_reports_stays() -> None:
