@@ -20,12 +20,12 @@ from alerts.tui import AlertView
 from alerts.worker import Worker
 from vitals import log
 from vitals.command_line import command_group
-from vitals.errors import PermanentError, exit_on_error, login_name
+from vitals.errors import PermanentError, login_name
 from vitals.garbage_collection import make_full_collections_rare
 from vitals.recording.options import DateOrderOption, FormatOption, OnlyPatientOption, ZoneOption, open_recordings
 from vitals.time_option import TIME_FORMS, parse_time_option
 
-app = command_group()
+app = command_group("vitalflow alerts")
 
 
 @app.callback()
@@ -46,17 +46,16 @@ def run(
     reloads the rule file. Settings are environment variables, listed in .env.example.
     """
     log.configure("alerts", verbose, os.environ)
-    with exit_on_error("vitalflow alerts"):
-        settings = AlertsSettings.read(os.environ)
-        metrics = Metrics()
-        worker = Worker(settings, metrics, standby=standby)
-        host, port = settings.alerts_metrics_host, settings.alerts_metrics_port
-        metrics.serve(host, port, settings.broker, worker.health)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
-        signal.signal(signal.SIGHUP, lambda *_: worker.reload())
-        make_full_collections_rare()
-        worker.run()
+    settings = AlertsSettings.read(os.environ)
+    metrics = Metrics()
+    worker = Worker(settings, metrics, standby=standby)
+    host, port = settings.alerts_metrics_host, settings.alerts_metrics_port
+    metrics.serve(host, port, settings.broker, worker.health)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    signal.signal(signal.SIGHUP, lambda *_: worker.reload())
+    make_full_collections_rare()
+    worker.run()
 
 
 @app.command()
@@ -71,12 +70,11 @@ def watch(
     Up and down, or k and j, select; q quits. Without a terminal, print a line for each change. If several workers share
     the wards, VITALFLOW_ALERTS_CLIENT_ID selects the worker whose heartbeat and answers are shown.
     """
-    with exit_on_error("vitalflow alerts"):
-        settings = AlertsSettings.read(os.environ)
-        watching = AlertView(settings, signature(settings.broker.username, by), ward)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: watching.stop())
-        watching.run()
+    settings = AlertsSettings.read(os.environ)
+    watching = AlertView(settings, signature(settings.broker.username, by), ward)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: watching.stop())
+    watching.run()
 
 
 @app.command()
@@ -86,8 +84,7 @@ def check(
     ] = DEFAULT,
 ) -> None:
     """Print a rule file as a table, or every mistake with its line and exit with code 2."""
-    with exit_on_error("vitalflow alerts"):
-        rules = load(file)
+    rules = load(file)
     console().print(report.rules_table(rules))
 
 
@@ -113,27 +110,26 @@ def backtest(
     to --to. Next to each rule file it shows the same limits with every crossing as an alarm, and which episodes of
     20 s or longer would have been missed.
     """
-    with exit_on_error("vitalflow alerts"):
-        rule_sets = [load(path) for path in rules or [DEFAULT]]
-        if plot is not None:
-            try:
-                from alerts.backtest.plot import draw  # imported here: only this option needs the image library
-            except ModuleNotFoundError:
-                needed = '--plot needs Pillow, the optional extra "plot": pip install -e ".[plot]"'
-                raise PermanentError(needed) from None
-        if recordings:
-            stays = read_recordings(open_recordings(recordings, format, zone, date_order, only_patient))
-        else:
-            from alerts.backtest.settings import ReaderSettings  # imported here: loads psycopg
+    rule_sets = [load(path) for path in rules or [DEFAULT]]
+    if plot is not None:
+        try:
+            from alerts.backtest.plot import draw  # imported here: only this option needs the image library
+        except ModuleNotFoundError:
+            needed = '--plot needs Pillow, the optional extra "plot": pip install -e ".[plot]"'
+            raise PermanentError(needed) from None
+    if recordings:
+        stays = read_recordings(open_recordings(recordings, format, zone, date_order, only_patient))
+    else:
+        from alerts.backtest.settings import ReaderSettings  # imported here: loads psycopg
 
-            url = ReaderSettings.read(os.environ).reader_url
-            since, until = range_end("--from", start), range_end("--to", end)
-            if until <= since:
-                raise PermanentError(f"--to is {end}, which is not after --from, {start}")
-            stays = read_table(url, since, until)
-        outcome = comparison.run(stays, rule_sets, curve=as_json or curve or plot is not None)
-        if plot is not None:
-            draw(report.curves(outcome), plot)
+        url = ReaderSettings.read(os.environ).reader_url
+        since, until = range_end("--from", start), range_end("--to", end)
+        if until <= since:
+            raise PermanentError(f"--to is {end}, which is not after --from, {start}")
+        stays = read_table(url, since, until)
+    outcome = comparison.run(stays, rule_sets, curve=as_json or curve or plot is not None)
+    if plot is not None:
+        draw(report.curves(outcome), plot)
     if as_json:
         print(json.dumps(report.as_json(outcome)))
         return

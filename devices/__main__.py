@@ -37,13 +37,13 @@ from identity.settings import IdentitySettings
 from mqtt.credentials import read_credentials
 from vitals.assignment import Assignment, Profile
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 from vitals.recording.options import DateOrderOption, FormatOption, OnlyPatientOption, ZoneOption, open_recordings
 
 PROGRAM = "vitalflow devices"
 REWRITE_S, REPEAT_S = 1.0, 10.0  # interval of progress lines: rewritten on a terminal, appended to a log
 
-app = command_group()
+app = command_group(PROGRAM)
 
 
 @app.callback()
@@ -448,5 +448,4 @@ class Screen:
 
 
 if __name__ == "__main__":
-    with exit_on_error(PROGRAM):
-        app(prog_name="python -m devices")
+    app(prog_name="python -m devices")

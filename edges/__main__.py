@@ -11,11 +11,9 @@ from edges.config.site import read_site
 from edges.inbox.inbox import read_unused
 from edges.webhook.secrets import find_problems
 from vitals.command_line import command_group, examples
-from vitals.errors import exit_on_error
-
-PROGRAM = "vitalflow edges"
 
 app = command_group(
+    "vitalflow edges",
     hl7="edges.hl7.commands",
     fhir="edges.fhir.commands",
     mqtt="edges.mqtt.commands",
@@ -33,21 +31,20 @@ def about() -> None:
 @app.command(epilog=examples("vitalflow edges check site.toml"))
 def check(site: Annotated[Path, typer.Argument(help="The site's configuration, a TOML file.")]) -> None:
     """Check a site's configuration: each mistake is named with its key."""
-    with exit_on_error(PROGRAM):
-        found = read_site(site)
-        places, devices = len(found.place), len({place.device for place in found.place})
-        print(f"{site}: no mistakes; zone {found.zone}, production {', '.join(found.production)}")
-        print(f"{places} places of {devices} devices, {len(found.source)} sources")
-        if found.serial:
-            print(f"{len(found.serial)} serial ports")
-        if found.webhook:
-            print(f"{len(found.webhook)} webhooks")
-            for problem in find_problems(found):
-                print(problem)
-        if not found.place and not found.serial and not any(webhook.device for webhook in found.webhook):
-            print("no place: no reading has a device")
-        if not found.patients.authority:
-            print("patients.authority is empty: no reading names its patient")
+    found = read_site(site)
+    places, devices = len(found.place), len({place.device for place in found.place})
+    print(f"{site}: no mistakes; zone {found.zone}, production {', '.join(found.production)}")
+    print(f"{places} places of {devices} devices, {len(found.source)} sources")
+    if found.serial:
+        print(f"{len(found.serial)} serial ports")
+    if found.webhook:
+        print(f"{len(found.webhook)} webhooks")
+        for problem in find_problems(found):
+            print(problem)
+    if not found.place and not found.serial and not any(webhook.device for webhook in found.webhook):
+        print("no place: no reading has a device")
+    if not found.patients.authority:
+        print("patients.authority is empty: no reading names its patient")
 
 
 @app.command(epilog=examples("vitalflow edges unused --inbox inbox.db"))
@@ -59,10 +56,9 @@ def unused(
 
     The service may run meanwhile. No value and no patient is listed.
     """
-    with exit_on_error(PROGRAM):
-        found = read_unused(inbox)
-        for row in found:
-            row["first"], row["last"] = (datetime.fromtimestamp(row[key], UTC).isoformat() for key in ("first", "last"))
+    found = read_unused(inbox)
+    for row in found:
+        row["first"], row["last"] = (datetime.fromtimestamp(row[key], UTC).isoformat() for key in ("first", "last"))
     if as_json:
         print(json.dumps(found, indent=2))
         return

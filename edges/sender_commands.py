@@ -13,13 +13,13 @@ from identity.deploy import EDGES
 from identity.enrolment import check_name
 from identity.settings import IdentitySettings
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 
 PROGRAM = "vitalflow edges senders"
 
 Folder = Annotated[Path, typer.Option(help="Where the files are written.", file_okay=False, show_default=False)]
 
-app = command_group()
+app = command_group(PROGRAM)
 
 
 @app.callback()
@@ -33,25 +33,23 @@ def enroll(
     folder: Folder,
 ) -> None:
     """Create a certificate with which a system may send: sender.crt, sender.key and ca.crt."""
-    with exit_on_error(PROGRAM):
-        authority = _authority()
-        check_name("sender", name)
-        make_writable(folder)
-        pair = authority.issue_client_pair(SENDER + name, datetime.now(UTC))
-        write_public(folder / "sender.crt", pair.certificate)
-        write_secret(folder / "sender.key", pair.key)
-        write_public(folder / "ca.crt", authority.ca_certificate.read_bytes())
-        print(f"{PROGRAM}: {name} sends with {folder / 'sender.crt'} and {folder / 'sender.key'}")
+    authority = _authority()
+    check_name("sender", name)
+    make_writable(folder)
+    pair = authority.issue_client_pair(SENDER + name, datetime.now(UTC))
+    write_public(folder / "sender.crt", pair.certificate)
+    write_secret(folder / "sender.key", pair.key)
+    write_public(folder / "ca.crt", authority.ca_certificate.read_bytes())
+    print(f"{PROGRAM}: {name} sends with {folder / 'sender.crt'} and {folder / 'sender.key'}")
 
 
 @app.command(epilog=examples("vitalflow edges senders revoke central-icu"))
 def revoke(name: Annotated[str, typer.Argument(help="Name of the sending system.")]) -> None:
     """Revoke the certificates of a system: a listener with the new revoked.crl ends its connections within 10 s."""
-    with exit_on_error(PROGRAM):
-        authority = _authority()
-        if not authority.revoke(SENDER + name, datetime.now(UTC)):
-            raise PermanentError(f"{name[:60]!r} has no certificate that is not revoked")
-        print(f"{PROGRAM}: {name} is revoked; copy {authority.revocation_list_path} to the listeners")
+    authority = _authority()
+    if not authority.revoke(SENDER + name, datetime.now(UTC)):
+        raise PermanentError(f"{name[:60]!r} has no certificate that is not revoked")
+    print(f"{PROGRAM}: {name} is revoked; copy {authority.revocation_list_path} to the listeners")
 
 
 @app.command("listener", epilog=examples("vitalflow edges senders listener HOST --folder edges"))
@@ -64,15 +62,14 @@ def issue_listener_certificate(
     It is valid for 90 days and renewed in the last third: run this command every week. The listener loads new files by
     itself.
     """
-    with exit_on_error(PROGRAM):
-        authority, now = _authority(), datetime.now(UTC)
-        make_writable(folder)
-        pair = authority.server_pair(EDGES, hosts, now, lambda sentence: print(f"{PROGRAM}: {sentence}"))
-        write_secret(folder / "edges.key", pair.key)
-        write_public(folder / "edges.crt", pair.certificate)
-        write_public(folder / "ca.crt", authority.ca_certificate.read_bytes())
-        write_public(folder / "revoked.crl", authority.revocation_list(now))
-        print(f"{PROGRAM}: the listener's files are in {folder}")
+    authority, now = _authority(), datetime.now(UTC)
+    make_writable(folder)
+    pair = authority.server_pair(EDGES, hosts, now, lambda sentence: print(f"{PROGRAM}: {sentence}"))
+    write_secret(folder / "edges.key", pair.key)
+    write_public(folder / "edges.crt", pair.certificate)
+    write_public(folder / "ca.crt", authority.ca_certificate.read_bytes())
+    write_public(folder / "revoked.crl", authority.revocation_list(now))
+    print(f"{PROGRAM}: the listener's files are in {folder}")
 
 
 def _authority() -> CertificateAuthority:

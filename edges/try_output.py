@@ -11,7 +11,7 @@ from edges.config.places import PlacedReading
 from edges.observations.found import Received
 from edges.observations.observed import Reason, Verdict
 from vitals.codec import encode
-from vitals.log import write_fatal
+from vitals.errors import PermanentError
 
 
 def show_placed(readings: Sequence[PlacedReading]) -> dict[str, Any]:
@@ -60,16 +60,15 @@ def show_refused(problem: str, **answer: Any) -> dict[str, Any]:
 
 
 def print_document(
-    program: str, file: Path, shown: dict[str, Any], lines_of: Callable[[dict[str, Any]], list[str]], *, as_json: bool
+    file: Path, shown: dict[str, Any], lines_of: Callable[[dict[str, Any]], list[str]], *, as_json: bool
 ) -> None:
-    """Print what would become of the one document of a file; exit with code 2 if it is not read."""
+    """Print what would become of the one document of a file; raise PermanentError if it is not read."""
     if as_json:
         typer.echo(json.dumps({"file": str(file), "messages": [shown]}, indent=2))
     else:
         typer.echo("\n".join(lines_of(shown)))
     if not shown["readable"]:
-        write_fatal(program, f"{file}: {shown['error']}")
-        raise SystemExit(2)
+        raise PermanentError(f"{file}: {shown['error']}")
 
 
 def lines_of_readings(shown: Mapping[str, Any]) -> list[str]:

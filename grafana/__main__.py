@@ -17,9 +17,9 @@ from grafana.queries import Query, queries
 from sql.address import without_password
 from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.command_line import command_group
-from vitals.errors import PermanentError, TransientError, exit_on_error
+from vitals.errors import PermanentError, TransientError
 
-app = command_group()
+app = command_group("vitalflow grafana")
 
 
 class GrafanaSettings(DatabaseSettings):
@@ -53,33 +53,32 @@ def check(
 
     After a change in Grafana: Save dashboard, Save JSON to file, copy it to grafana/dashboards, then check --write.
     """
-    with exit_on_error("vitalflow grafana"):
-        try:
-            from grafana.provisioning import check_provisioning, read_provisioning, rule_queries
-            from grafana.schema import check_shape
-        except ModuleNotFoundError as missing:
-            raise PermanentError(
-                f"{missing.name} is not installed; pip install -r requirements-dev.txt installs it"
-            ) from None
-        settings = GrafanaSettings.read(os.environ)
-        found = read_dashboards(dashboards)
-        if write:
-            found = {path: _write_canonical(path, dashboard) for path, dashboard in found.items()}
-        provisioned = read_provisioning(provisioning)
-        findings = [f"{path.name}: {message}" for path, read in found.items() for message in check_shape(read)]
-        if not findings:  # the other checks need a valid schema
-            findings += check_dashboards(found, {path: path.read_text(encoding="utf-8") for path in found})
-            findings += check_provisioning(provisioned, found)
-        executed = "; not executed: VITALFLOW_READER_URL is not set"
-        if settings.reader_url is not None and not findings:
-            findings += map(str, _execute(settings.reader_url, found, list(rule_queries(provisioned))))
-            executed = f", executed on {without_password(settings.reader_url)}"
-        for message in findings:
-            print(message)
-        if findings:
-            raise SystemExit(1)
-        count = sum(len(list(queries(dashboard))) for dashboard in found.values())
-        print(f"{len(found)} dashboards, {count} queries{executed}: no findings")
+    try:
+        from grafana.provisioning import check_provisioning, read_provisioning, rule_queries
+        from grafana.schema import check_shape
+    except ModuleNotFoundError as missing:
+        raise PermanentError(
+            f"{missing.name} is not installed; pip install -r requirements-dev.txt installs it"
+        ) from None
+    settings = GrafanaSettings.read(os.environ)
+    found = read_dashboards(dashboards)
+    if write:
+        found = {path: _write_canonical(path, dashboard) for path, dashboard in found.items()}
+    provisioned = read_provisioning(provisioning)
+    findings = [f"{path.name}: {message}" for path, read in found.items() for message in check_shape(read)]
+    if not findings:  # the other checks need a valid schema
+        findings += check_dashboards(found, {path: path.read_text(encoding="utf-8") for path in found})
+        findings += check_provisioning(provisioned, found)
+    executed = "; not executed: VITALFLOW_READER_URL is not set"
+    if settings.reader_url is not None and not findings:
+        findings += map(str, _execute(settings.reader_url, found, list(rule_queries(provisioned))))
+        executed = f", executed on {without_password(settings.reader_url)}"
+    for message in findings:
+        print(message)
+    if findings:
+        raise SystemExit(1)
+    count = sum(len(list(queries(dashboard))) for dashboard in found.values())
+    print(f"{len(found)} dashboards, {count} queries{executed}: no findings")
 
 
 def _write_canonical(path: Path, dashboard: Json) -> Json:

@@ -40,7 +40,7 @@ from mqtt.broker_log import LOG_TOPICS
 from mqtt.session import SESSION_EXPIRY_S
 from vitals import log as vitals_log
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, TransientError, exit_on_error
+from vitals.errors import PermanentError, TransientError
 from vitals.stop_signals import set_on_signals
 
 PROGRAM = "vitalflow identity"
@@ -61,7 +61,7 @@ ServiceName = Literal["ingest", "alerts", "station", "edges", "edges-out", "edge
 Role = Literal["nurse", "read-only", "administrator"]
 """Role of a user of the station; the keys of `identity.policy.ROLES`."""
 
-app = command_group()
+app = command_group(PROGRAM)
 users = command_group()
 app.add_typer(users, name="user")
 
@@ -386,5 +386,4 @@ def emit(sentence: str) -> None:
 add_commands(app, emit)
 
 if __name__ == "__main__":
-    with exit_on_error(PROGRAM):
-        app(prog_name="python -m identity")
+    app(prog_name="python -m identity")

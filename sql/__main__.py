@@ -23,12 +23,12 @@ from sql.settings import DatabaseSettings, DatabaseUrl
 from sql.status import status as status_lines
 from sql.wards import wards_of
 from vitals.command_line import command_group
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 from vitals.time_option import TIME_FORMS, parse_time_option
 
 MIN_PASSWORD_LENGTH = 12  # characters
 
-app = command_group()
+app = command_group("vitalflow db")
 
 
 class SqlSettings(DatabaseSettings):
@@ -81,26 +81,25 @@ def migrate() -> None:
     and refresh, and gives the roles vitalflow_ingest, vitalflow_reader, vitalflow_names, vitalflow_research and
     vitalflow_import the passwords in VITALFLOW_INGEST_URL, VITALFLOW_READER_URL and so on.
     """
-    with exit_on_error("vitalflow db"):
-        settings = SqlSettings.read(os.environ)
-        retention = settings.retention
-        urls = {
-            INGEST_ROLE: settings.ingest_url,
-            READER_ROLE: settings.reader_url,
-            NAMES_ROLE: settings.names_url,
-            RESEARCH_ROLE: settings.research_url,
-            IMPORT_ROLE: settings.import_url,
-        }
-        logins = {role: url for role, url in urls.items() if url is not None}
-        with connect(settings.database_url) as connection:
-            print(f"database {urlsplit(settings.database_url).path[1:]!r}:")
-            sql.migrate.migrate(connection, logins, lambda line: print(f"  {line}", flush=True), retention)
+    settings = SqlSettings.read(os.environ)
+    retention = settings.retention
+    urls = {
+        INGEST_ROLE: settings.ingest_url,
+        READER_ROLE: settings.reader_url,
+        NAMES_ROLE: settings.names_url,
+        RESEARCH_ROLE: settings.research_url,
+        IMPORT_ROLE: settings.import_url,
+    }
+    logins = {role: url for role, url in urls.items() if url is not None}
+    with connect(settings.database_url) as connection:
+        print(f"database {urlsplit(settings.database_url).path[1:]!r}:")
+        sql.migrate.migrate(connection, logins, lambda line: print(f"  {line}", flush=True), retention)
 
 
 @app.command()
 def status() -> None:
     """Show edition, sizes, columnstore, jobs with their last run, and late readings."""
-    with exit_on_error("vitalflow db"), _migrated() as connection:
+    with _migrated() as connection:
         for line in status_lines(connection):
             print(line)
 
@@ -114,14 +113,13 @@ def backfill(
 
     Only needed for rows that were not written by ingest, or for a day that `db status` names.
     """
-    with exit_on_error("vitalflow db"):
-        start = parse_time_option("--from", since)
-        end = datetime.now(UTC) if until is None else parse_time_option("--to", until)
-        with _migrated() as connection:
-            if find_edition(connection).community:
-                sql.backfill.backfill(connection, start, end, print)
-            else:
-                print("nothing to do: on the Apache edition the rollups are views, computed when queried")
+    start = parse_time_option("--from", since)
+    end = datetime.now(UTC) if until is None else parse_time_option("--to", until)
+    with _migrated() as connection:
+        if find_edition(connection).community:
+            sql.backfill.backfill(connection, start, end, print)
+        else:
+            print("nothing to do: on the Apache edition the rollups are views, computed when queried")
 
 
 Reader = Annotated[str, typer.Argument(help="Name of the login, such as icu1_desk.")]
@@ -141,7 +139,7 @@ def grant_ward(
     It can query the same tables, views and functions as vitalflow_reader and gets the rows of its wards only, so
     dashboards work unchanged. Prints the URL to connect with. A ward of which no device is known is refused.
     """
-    with exit_on_error("vitalflow db"), _migrated() as connection:
+    with _migrated() as connection:
         sql.wards.require_known_wards(connection, ward)
         generated = sql.wards.grant_ward(
             connection, name, ward, None if password_file is None else _password(password_file)
@@ -158,7 +156,7 @@ def revoke_ward(
     ward: Annotated[list[str] | None, typer.Option(help="A ward to revoke. Default: all, and the login.")] = None,
 ) -> None:
     """Revoke wards from a login, or drop the login and disconnect it."""
-    with exit_on_error("vitalflow db"), _migrated() as connection:
+    with _migrated() as connection:
         if sql.wards.revoke_ward(connection, name, ward or []):
             print(f"{name} is dropped")
         else:
@@ -168,7 +166,7 @@ def revoke_ward(
 @app.command()
 def wards() -> None:
     """List the logins that read only some wards, with their wards."""
-    with exit_on_error("vitalflow db"), _migrated() as connection:
+    with _migrated() as connection:
         for name, read in wards_of(connection).items():
             print(f"{name:<24} {', '.join(read) or 'no ward'}")
 
@@ -179,7 +177,7 @@ def set_time_zone(
     ward: Annotated[str, typer.Option(help="The only ward that it is for. Default: all that have none.")] = "",
 ) -> None:
     """Set the time zone in which `vitals_by_day` counts the days of a ward. Without it they are UTC days."""
-    with exit_on_error("vitalflow db"), _migrated() as connection:
+    with _migrated() as connection:
         sql.time_zone.set_time_zone(connection, time_zone, ward)
         print(f"the days of {f'ward {ward}' if ward else 'all other wards'} begin at midnight in {time_zone}")
 

@@ -19,12 +19,10 @@ from stack.stack_dir import StackDir
 from stack.supervisor import Supervisor
 from stack.systemd import write_units
 from vitals.command_line import command_group, examples, single_command
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 from vitals.stop_signals import WITH_HANGUP, set_on_signals
 
-PROGRAM = "vitalflow dev"
-
-app = command_group()
+app = command_group("vitalflow dev")
 
 Devices = Annotated[int, typer.Option(min=0, max=10_000, help="Number of simulated devices; 0 for none.")]
 PortBase = Annotated[
@@ -252,5 +250,4 @@ def _passphrase(file: Path | None, new: bool) -> bytes:
 
 
 if __name__ == "__main__":
-    with exit_on_error(PROGRAM):
-        app(prog_name="python -m stack")
+    app(prog_name="python -m stack")

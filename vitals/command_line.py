@@ -1,12 +1,15 @@
 """One style of help for all commands: whole sentences in the list of commands, and examples that can be copied."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from vitals.errors import exit_on_error
 
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 MAX_SUMMARY = 1000  # characters
@@ -52,13 +55,20 @@ class LazyCommands(dict[str, Any]):
         return [(name, self[name]) for name in self]
 
 
-def command_group(**modules: str) -> typer.Typer:
-    """Return an empty group of commands; `modules` hold its subgroups, and only the one that is run is imported."""
+def command_group(program: str = "", **modules: str) -> typer.Typer:
+    """Return an empty group of commands; `modules` hold its subgroups, and only the one that is run is imported.
+
+    program   the name of the group, if an expected error of a command ends the process with a sentence after this name
+    """
 
     class Group(WholeHelp):
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes)
             self.commands = LazyCommands({**self.commands, **modules})
+
+        def invoke(self, ctx: Any) -> Any:
+            with exit_on_error(program) if program else nullcontext():
+                return super().invoke(ctx)
 
     return typer.Typer(
         cls=Group,

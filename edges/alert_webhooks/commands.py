@@ -23,7 +23,7 @@ from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue, Rejected, read_rejected, resend
 from edges.outgoing.running import AlertFile, QueueFile, Ward, export, read_alert
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 
 PROGRAM = "vitalflow edges webhook"
 
@@ -40,19 +40,18 @@ def alerts(site: SiteFile, queue: QueueFile, to: To = None, ward: Ward = None, v
     Settings are environment variables, listed in .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        settings = EdgesOutSettings.read(os.environ)
-        targets = _targets(read_site(site), to)
-        outgoing, metrics = Queue(queue, log.warning), Metrics()
-        for name in outgoing.counts().keys() - {target.name for target in targets}:
-            log.warning("%d messages wait for %s, to which this process does not send", outgoing.count(name), name)
+    settings = EdgesOutSettings.read(os.environ)
+    targets = _targets(read_site(site), to)
+    outgoing, metrics = Queue(queue, log.warning), Metrics()
+    for name in outgoing.counts().keys() - {target.name for target in targets}:
+        log.warning("%d messages wait for %s, to which this process does not send", outgoing.count(name), name)
 
-        def write(report: Report, now: datetime) -> list[Message]:
-            return [message_for(target, report, now) for target in targets]
+    def write(report: Report, now: datetime) -> list[Message]:
+        return [message_for(target, report, now) for target in targets]
 
-        source = AlertSource(settings.topics, ward, outgoing.read_reported(datetime.now(UTC)), write)
-        senders = [WebhookSender(target, outgoing, metrics) for target in targets]
-        export(settings, source, outgoing, senders, metrics)
+    source = AlertSource(settings.topics, ward, outgoing.read_reported(datetime.now(UTC)), write)
+    senders = [WebhookSender(target, outgoing, metrics) for target in targets]
+    export(settings, source, outgoing, senders, metrics)
 
 
 @app.command("try-alert", epilog=examples("vitalflow edges webhook try-alert alert.json --template slack"))
@@ -63,11 +62,10 @@ def try_alert(
     patient: Annotated[bool, typer.Option("--patient", help="With the patient's number, as json has it.")] = False,
 ) -> None:
     """Print the message that an alert would become. Nothing is sent."""
-    with exit_on_error(PROGRAM):
-        alert, now = read_alert(file), datetime.now(UTC)
-        style = Style(template, read_site(site).tz if site else UTC, patient or template == "json", "TOPIC")
-        body = write_body(Report(alert, phase_of(alert.change)), style, now)
-        print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
+    alert, now = read_alert(file), datetime.now(UTC)
+    style = Style(template, read_site(site).tz if site else UTC, patient or template == "json", "TOPIC")
+    body = write_body(Report(alert, phase_of(alert.change)), style, now)
+    print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
 
 
 @app.command(epilog=examples("vitalflow edges webhook dead --queue webhooks.db"))
@@ -77,15 +75,14 @@ def dead(
     content: Annotated[bool, typer.Option("--content", help="Print the messages too.")] = False,
 ) -> None:
     """List the messages that receivers rejected, oldest first; the newest 10,000 are kept."""
-    with exit_on_error(PROGRAM):
-        for item in _dead(queue, to):
-            reason = f", {ascii(item.reason)[1:-1]}" if item.reason else ""
-            print(
-                f"{item.number} {item.rejected:%Y-%m-%dT%H:%M:%SZ} {item.message.receiver} {item.message.id}: "
-                f"{item.code}{reason}"
-            )
-            if content:
-                print(item.message.content.decode())
+    for item in _dead(queue, to):
+        reason = f", {ascii(item.reason)[1:-1]}" if item.reason else ""
+        print(
+            f"{item.number} {item.rejected:%Y-%m-%dT%H:%M:%SZ} {item.message.receiver} {item.message.id}: "
+            f"{item.code}{reason}"
+        )
+        if content:
+            print(item.message.content.decode())
 
 
 @app.command("resend", epilog=examples("vitalflow edges webhook resend --queue webhooks.db --to nurses-phone"))
@@ -100,16 +97,15 @@ def send_again(
 
     A message states the alert as it was: later changes may have been sent.
     """
-    with exit_on_error(PROGRAM):
-        found = {item.number for item in _dead(queue, to)}
-        unknown = sorted(set(numbers or ()) - found)
-        if unknown:
-            raise PermanentError(f"no rejected message has the number {', '.join(map(str, unknown))}")
-        try:
-            count = resend(queue, numbers or found, datetime.now(UTC))
-        except sqlite3.Error as error:
-            raise PermanentError(f"{queue} cannot be written: {error}") from None
-        print(f"{PROGRAM}: {count} messages are queued")
+    found = {item.number for item in _dead(queue, to)}
+    unknown = sorted(set(numbers or ()) - found)
+    if unknown:
+        raise PermanentError(f"no rejected message has the number {', '.join(map(str, unknown))}")
+    try:
+        count = resend(queue, numbers or found, datetime.now(UTC))
+    except sqlite3.Error as error:
+        raise PermanentError(f"{queue} cannot be written: {error}") from None
+    print(f"{PROGRAM}: {count} messages are queued")
 
 
 def message_for(target: Target, report: Report, now: datetime) -> Message:

@@ -26,13 +26,11 @@ from edges.try_output import (
     show_verdict,
 )
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 from vitals.fhir import instant
 from vitals.time_option import TIME_FORMS, parse_time_option
 
-PROGRAM = "vitalflow edges fhir"
-
-app = command_group()
+app = command_group("vitalflow edges fhir")
 app.add_typer(listen_commands.app)
 
 
@@ -52,13 +50,12 @@ def try_file(
 
     Nothing is sent and nothing is stored. The time of receipt is now. Exit code 2 if the file cannot be read.
     """
-    with exit_on_error(PROGRAM):
-        configuration = read_site(site)
-        sender = configuration.source_named(source)
-        if source and sender is UNKNOWN_SOURCE:
-            raise PermanentError(f"the site has no source {source[:60]!r}")
-        shown = _try_document(read_input(file), configuration, sender)
-        print_document(PROGRAM, file, shown, _lines, as_json=as_json)
+    configuration = read_site(site)
+    sender = configuration.source_named(source)
+    if source and sender is UNKNOWN_SOURCE:
+        raise PermanentError(f"the site has no source {source[:60]!r}")
+    shown = _try_document(read_input(file), configuration, sender)
+    print_document(file, shown, _lines, as_json=as_json)
 
 
 @app.command("export", epilog=examples("vitalflow edges fhir export --since 2026-11-22 --out export"))
@@ -70,12 +67,11 @@ def export_files(
 
     All wards are read. The folder appears when it is complete. VITALFLOW_READER_URL is the database.
     """
-    with exit_on_error(PROGRAM):
-        begin = parse_time_option("--since", since).astimezone(UTC)
-        settings = ExportSettings.read(os.environ)
-        request = f"vitalflow edges fhir export --since {instant(begin)}"
-        found = export(settings.reader_url, begin, datetime.now(UTC), out, request)
-        print(f"{out}: {found.observations} Observations in {len(found.files)} files")
+    begin = parse_time_option("--since", since).astimezone(UTC)
+    settings = ExportSettings.read(os.environ)
+    request = f"vitalflow edges fhir export --since {instant(begin)}"
+    found = export(settings.reader_url, begin, datetime.now(UTC), out, request)
+    print(f"{out}: {found.observations} Observations in {len(found.files)} files")
 
 
 def _try_document(content: bytes, site: Site, source: Source) -> dict[str, Any]:

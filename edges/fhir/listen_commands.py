@@ -33,9 +33,8 @@ from edges.listener.listening import (
 from edges.listener.unproven import UnprovenRequests
 from edges.service.service import Service
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 
-PROGRAM = "vitalflow edges fhir"
 MODEL = "FHIR R4"
 
 log = logging.getLogger("edges")
@@ -60,29 +59,28 @@ def listen(
     A document is answered after it is kept on disk. Settings are environment variables, listed in .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        options = read_options(site, inbox, credentials)
-        tokens = Tokens(options.site)
-        access = read_access(certificate, key, ca, revoked, names)
-        host, port = parse_address(address, "127.0.0.1:8086")
-        require_safe(host, tokens, access)
-        if not tokens.required and not access.needs_certificate:
-            log.warning("no source has a token_file: every program of this machine can send readings")
-        with listening(host, port) as taken:
+    options = read_options(site, inbox, credentials)
+    tokens = Tokens(options.site)
+    access = read_access(certificate, key, ca, revoked, names)
+    host, port = parse_address(address, "127.0.0.1:8086")
+    require_safe(host, tokens, access)
+    if not tokens.required and not access.needs_certificate:
+        log.warning("no source has a token_file: every program of this machine can send readings")
+    with listening(host, port) as taken:
 
-            @asynccontextmanager
-            async def receiving(service: Service) -> AsyncIterator[None]:
-                intake = Intake(options.site, service.inbox, service.metrics)
+        @asynccontextmanager
+        async def receiving(service: Service) -> AsyncIterator[None]:
+            intake = Intake(options.site, service.inbox, service.metrics)
 
-                async def handle(body: bytes, source: Source, now: datetime, bundle: bool) -> HttpAnswer:
-                    return await intake.handle(body, source, now, bundle=bundle)
+            async def handle(body: bytes, source: Source, now: datetime, bundle: bool) -> HttpAnswer:
+                return await intake.handle(body, source, now, bundle=bundle)
 
-                application = fhir_application(handle, tokens, UnprovenRequests(service.metrics.messages))
-                async with serving(application, taken, access, [tokens.renew]):
-                    log.info("listening for FHIR at %s:%d/fhir/R4", *taken.getsockname()[:2])
-                    yield
+            application = fhir_application(handle, tokens, UnprovenRequests(service.metrics.messages))
+            async with serving(application, taken, access, [tokens.renew]):
+                log.info("listening for FHIR at %s:%d/fhir/R4", *taken.getsockname()[:2])
+                yield
 
-            run_service(options, MODEL, receiving)
+        run_service(options, MODEL, receiving)
 
 
 def require_safe(host: str, tokens: Tokens, access: Access) -> None:

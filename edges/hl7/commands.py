@@ -19,12 +19,11 @@ from edges.hl7.try_admission import lines_of_admissions, show_admission
 from edges.observations.episodic import History
 from edges.try_output import line_of_verdict, lines_of_readings, printable, show_placed, show_unused
 from vitals.command_line import command_group, examples
-from vitals.errors import exit_on_error
 from vitals.log import write_fatal
 
 PROGRAM = "vitalflow edges hl7"
 
-app = command_group()
+app = command_group(PROGRAM)
 app.add_typer(listen_commands.app)
 app.add_typer(send_commands.app)
 app.add_typer(out_commands.app)
@@ -45,21 +44,20 @@ def try_file(
 
     Nothing is sent and nothing is stored. The time of receipt is now. Exit code 2 if a message cannot be read.
     """
-    with exit_on_error(PROGRAM):
-        configuration = read_site(site)
-        parts = read_messages(file)
-        now = datetime.now(UTC)
-        beds, known = Beds(), History(all_measured=True)
-        shown = [_try_message(part, configuration, now, beds, known) for part in parts]
-        if as_json:
-            print(json.dumps({"file": str(file), "messages": shown}, indent=2))
-        else:
-            print("\n".join(line for number, message in enumerate(shown, 1) for line in _lines(number, message)))
-        failed = [(number, message["error"]) for number, message in enumerate(shown, 1) if not message["readable"]]
-        for number, text in failed:
-            write_fatal(PROGRAM, f"{file}{f', message {number}' if len(parts) > 1 else ''}: {text}")
-        if failed:
-            raise SystemExit(2)
+    configuration = read_site(site)
+    parts = read_messages(file)
+    now = datetime.now(UTC)
+    beds, known = Beds(), History(all_measured=True)
+    shown = [_try_message(part, configuration, now, beds, known) for part in parts]
+    if as_json:
+        print(json.dumps({"file": str(file), "messages": shown}, indent=2))
+    else:
+        print("\n".join(line for number, message in enumerate(shown, 1) for line in _lines(number, message)))
+    failed = [(number, message["error"]) for number, message in enumerate(shown, 1) if not message["readable"]]
+    for number, text in failed:
+        write_fatal(PROGRAM, f"{file}{f', message {number}' if len(parts) > 1 else ''}: {text}")
+    if failed:
+        raise SystemExit(2)
 
 
 def _try_message(content: bytes, site: Site, now: datetime, beds: Beds, known: History) -> dict[str, Any]:

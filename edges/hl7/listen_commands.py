@@ -28,9 +28,8 @@ from edges.listener.listening import (
 )
 from edges.service.service import Service
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 
-PROGRAM = "vitalflow edges hl7"
 MODEL = "HL7 v2"
 
 log = logging.getLogger("edges")
@@ -57,23 +56,22 @@ def listen(
     A message is acknowledged after it is kept on disk. Settings are environment variables, listed in .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        options = read_options(site, inbox, credentials)
-        if certificate is not None and ca is None:
-            raise PermanentError("--certificate, --key and --ca go together: a sender of HL7 has no other proof")
-        access = read_access(certificate, key, ca, revoked, names, _networks(peers))
-        host, port = parse_address(address, "127.0.0.1:2575")
-        access.require_safe(host)
+    options = read_options(site, inbox, credentials)
+    if certificate is not None and ca is None:
+        raise PermanentError("--certificate, --key and --ca go together: a sender of HL7 has no other proof")
+    access = read_access(certificate, key, ca, revoked, names, _networks(peers))
+    host, port = parse_address(address, "127.0.0.1:2575")
+    access.require_safe(host)
 
-        @asynccontextmanager
-        async def receiving(service: Service) -> AsyncIterator[None]:
-            intake = Intake(options.site, service.inbox, service.metrics, service.admissions.notify)
-            async with serve(host, port, intake.handle, access, unframed=unframed) as listener:
-                service.metrics.registry.register(ListenerMetrics(listener))
-                log.info("listening for HL7 on %s:%d", host, listener.port)
-                yield
+    @asynccontextmanager
+    async def receiving(service: Service) -> AsyncIterator[None]:
+        intake = Intake(options.site, service.inbox, service.metrics, service.admissions.notify)
+        async with serve(host, port, intake.handle, access, unframed=unframed) as listener:
+            service.metrics.registry.register(ListenerMetrics(listener))
+            log.info("listening for HL7 on %s:%d", host, listener.port)
+            yield
 
-        run_service(options, MODEL, receiving)
+    run_service(options, MODEL, receiving)
 
 
 def _networks(peers: str) -> tuple[Network, ...]:

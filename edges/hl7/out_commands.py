@@ -23,9 +23,6 @@ from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue, read_rejected
 from edges.outgoing.running import AlertFile, QueueFile, Ward, export, read_alert
 from vitals.command_line import command_group, examples
-from vitals.errors import exit_on_error
-
-PROGRAM = "vitalflow edges hl7"
 
 log = logging.getLogger("edges.hl7")
 app = command_group()
@@ -47,18 +44,17 @@ def alerts(
     Settings are environment variables, listed in .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        settings = EdgesOutSettings.read(os.environ)
-        configuration = read_site(site)
-        receiver = find_receiver(to, ca, certificate, key)
-        outgoing, metrics = Queue(queue, log.warning), Metrics()
+    settings = EdgesOutSettings.read(os.environ)
+    configuration = read_site(site)
+    receiver = find_receiver(to, ca, certificate, key)
+    outgoing, metrics = Queue(queue, log.warning), Metrics()
 
-        def write(report: Report, now: datetime) -> list[Message]:
-            origin = find_origin(configuration, APPLICATION, report.alert.ward, report.alert.device_id)
-            return [Message(write_alert(report, origin, now))]
+    def write(report: Report, now: datetime) -> list[Message]:
+        origin = find_origin(configuration, APPLICATION, report.alert.ward, report.alert.device_id)
+        return [Message(write_alert(report, origin, now))]
 
-        source = AlertSource(settings.topics, ward, outgoing.read_reported(datetime.now(UTC)), write)
-        export(settings, source, outgoing, [Hl7Sender(receiver, outgoing, metrics)], metrics)
+    source = AlertSource(settings.topics, ward, outgoing.read_reported(datetime.now(UTC)), write)
+    export(settings, source, outgoing, [Hl7Sender(receiver, outgoing, metrics)], metrics)
 
 
 @app.command(epilog=examples("vitalflow edges hl7 readings --to 127.0.0.1:2576 --site site.toml --queue readings.db"))
@@ -78,30 +74,28 @@ def readings(
     A value is sent once. Settings are environment variables, listed in .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        settings = EdgesOutSettings.read(os.environ)
-        configuration = read_site(site)
-        receiver = find_receiver(to, ca, certificate, key)
-        outgoing, metrics = Queue(queue, log.warning), Metrics()
-        source = ReadingSource(
-            settings.topics,
-            configuration,
-            ward,
-            timedelta(seconds=interval),
-            int(time.time()),
-            outgoing.count,
-            metrics.skipped.inc,
-        )
-        export(settings, source, outgoing, [Hl7Sender(receiver, outgoing, metrics)], metrics)
+    settings = EdgesOutSettings.read(os.environ)
+    configuration = read_site(site)
+    receiver = find_receiver(to, ca, certificate, key)
+    outgoing, metrics = Queue(queue, log.warning), Metrics()
+    source = ReadingSource(
+        settings.topics,
+        configuration,
+        ward,
+        timedelta(seconds=interval),
+        int(time.time()),
+        outgoing.count,
+        metrics.skipped.inc,
+    )
+    export(settings, source, outgoing, [Hl7Sender(receiver, outgoing, metrics)], metrics)
 
 
 @app.command("try-alert", epilog=examples("vitalflow edges hl7 try-alert alert.json --site site.toml"))
 def try_alert(file: AlertFile, site: SiteFile) -> None:
     """Print the message that an alert would become. Nothing is sent."""
-    with exit_on_error(PROGRAM):
-        alert = read_alert(file)
-        origin = find_origin(read_site(site), APPLICATION, alert.ward, alert.device_id)
-        _print_message(write_alert(Report(alert, phase_of(alert.change)), origin, datetime.now(UTC)))
+    alert = read_alert(file)
+    origin = find_origin(read_site(site), APPLICATION, alert.ward, alert.device_id)
+    _print_message(write_alert(Report(alert, phase_of(alert.change)), origin, datetime.now(UTC)))
 
 
 @app.command(epilog=examples("vitalflow edges hl7 rejected --queue alerts.db"))
@@ -109,13 +103,12 @@ def rejected(
     queue: QueueFile, content: Annotated[bool, typer.Option("--content", help="Print the messages too.")] = False
 ) -> None:
     """List the messages that the receiver rejected, oldest first; the newest 10,000 are kept."""
-    with exit_on_error(PROGRAM):
-        for item in read_rejected(queue):
-            control_id = parse_header(item.message.content).header.raw(10)
-            reason = ascii(item.reason)[1:-1] or "without a reason"
-            print(f"{item.rejected:%Y-%m-%dT%H:%M:%SZ} control id {control_id}: {item.code}, {reason}")
-            if content:
-                _print_message(item.message.content)
+    for item in read_rejected(queue):
+        control_id = parse_header(item.message.content).header.raw(10)
+        reason = ascii(item.reason)[1:-1] or "without a reason"
+        print(f"{item.rejected:%Y-%m-%dT%H:%M:%SZ} control id {control_id}: {item.code}, {reason}")
+        if content:
+            _print_message(item.message.content)
 
 
 def _print_message(content: bytes) -> None:

@@ -15,10 +15,8 @@ from edges.hl7.sender import send_files
 from edges.hl7.simulate import SimulationStats, simulate, simulated_beds, site_file
 from mqtt.tls import client_context
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 from vitals.log import configure
-
-PROGRAM = "vitalflow edges hl7"
 
 To = Annotated[str, typer.Option("--to", metavar="HOST:PORT", help="The receiver's address.", show_default=False)]
 Ca = Annotated[Path | None, typer.Option(help="Encrypt; the CA that signed the receiver's certificate.")]
@@ -48,11 +46,10 @@ def send(
     A message without an answer, and one with an error that may pass (AE, CE), is sent again. Exit code 2 if one is
     rejected.
     """
-    with exit_on_error(PROGRAM):
-        configure("edges", False, os.environ)
-        rejected = asyncio.run(send_files(files, find_receiver(to, ca, certificate, key), print))
-        if rejected:
-            raise SystemExit(2)
+    configure("edges", False, os.environ)
+    rejected = asyncio.run(send_files(files, find_receiver(to, ca, certificate, key), print))
+    if rejected:
+        raise SystemExit(2)
 
 
 @app.command(
@@ -76,17 +73,16 @@ def simulate_beds(
     key: Key = None,
 ) -> None:
     """Send what simulated monitors measure as HL7 messages (IHE PCD-01), until Ctrl-C."""
-    with exit_on_error(PROGRAM):
-        sources = simulated_beds(beds, ward, seed=seed, scenario=scenario, interval_s=interval)
-        if print_site:
-            print(site_file(sources), end="")
-            return
-        configure("edges", False, os.environ)
-        receiver = find_receiver(to, ca, certificate, key)
-        stats = SimulationStats()
-        print(f"{len(sources)} beds, sending to {receiver} every {interval:g} s", flush=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            asyncio.run(simulate(sources, receiver, stats, logging.getLogger("edges.hl7").warning, seconds))
-        finally:
-            print(f"ended: {stats.summary()}", flush=True)
+    sources = simulated_beds(beds, ward, seed=seed, scenario=scenario, interval_s=interval)
+    if print_site:
+        print(site_file(sources), end="")
+        return
+    configure("edges", False, os.environ)
+    receiver = find_receiver(to, ca, certificate, key)
+    stats = SimulationStats()
+    print(f"{len(sources)} beds, sending to {receiver} every {interval:g} s", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        asyncio.run(simulate(sources, receiver, stats, logging.getLogger("edges.hl7").warning, seconds))
+    finally:
+        print(f"ended: {stats.summary()}", flush=True)

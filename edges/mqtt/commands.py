@@ -31,14 +31,13 @@ from edges.observations.json_document import InvalidDocument
 from edges.service.service import Service
 from edges.try_output import line_of_verdict, lines_of_readings, print_document, show_found, show_refused
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 from vitals.time_option import TIME_FORMS, parse_time_option
 
-PROGRAM = "vitalflow edges mqtt"
 MODEL = "MQTT"
 
 log = logging.getLogger("edges")
-app = command_group()
+app = command_group("vitalflow edges mqtt")
 app.add_typer(simulate_commands.app)
 
 
@@ -60,18 +59,17 @@ def run(
     .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        options = read_options(site, inbox, credentials)
-        if not options.site.mqtt:
-            raise PermanentError(f"{site} has no [[mqtt]]: there is no broker to read")
-        brokers = {source.name: endpoint_of(source) for source in options.site.mqtt}
+    options = read_options(site, inbox, credentials)
+    if not options.site.mqtt:
+        raise PermanentError(f"{site} has no [[mqtt]]: there is no broker to read")
+    brokers = {source.name: endpoint_of(source) for source in options.site.mqtt}
 
-        @asynccontextmanager
-        async def subscribing(service: Service) -> AsyncIterator[None]:
-            async with subscribed(options.site, brokers, service):
-                yield
+    @asynccontextmanager
+    async def subscribing(service: Service) -> AsyncIterator[None]:
+        async with subscribed(options.site, brokers, service):
+            yield
 
-        run_service(options, MODEL, subscribing, right_clock=True)
+    run_service(options, MODEL, subscribing, right_clock=True)
 
 
 @app.command("home-assistant", epilog=examples("vitalflow edges mqtt home-assistant"))
@@ -81,8 +79,7 @@ def home_assistant(verbose: Verbose = False) -> None:
     Settings are environment variables, listed in .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        run_home_assistant(HomeAssistantSettings.read(os.environ))
+    run_home_assistant(HomeAssistantSettings.read(os.environ))
 
 
 @app.command(
@@ -100,13 +97,12 @@ def try_file(
 
     Nothing is sent and nothing is stored. Exit code 2 if the message cannot be read.
     """
-    with exit_on_error(PROGRAM):
-        configuration = read_site(site)
-        received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
-        source = _find(configuration, name)
-        payload = read_input(file)
-        shown = _try(configuration, source, topic, payload, received)
-        print_document(PROGRAM, file, shown, _lines, as_json=as_json)
+    configuration = read_site(site)
+    received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
+    source = _find(configuration, name)
+    payload = read_input(file)
+    shown = _try(configuration, source, topic, payload, received)
+    print_document(file, shown, _lines, as_json=as_json)
 
 
 def _find(site: Site, name: str) -> MqttSource:

@@ -9,9 +9,7 @@ from devices.scenario import Scenario
 from edges.mqtt.simulate import simulate
 from mqtt.endpoint import BrokerEndpoint
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
-
-PROGRAM = "vitalflow edges mqtt"
+from vitals.errors import PermanentError
 
 app = command_group()
 
@@ -25,12 +23,11 @@ def simulate_node(
     seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
 ) -> None:
     """Publish what a simulated patient has as an ESPHome node does, a topic for each sensor, until Ctrl-C."""
-    with exit_on_error(PROGRAM):
-        try:
-            broker = BrokerEndpoint.parse(to)
-        except ValueError as error:
-            raise PermanentError(f"--to: {error}") from None
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        print(f"publishing to {broker} every {interval:g} s", flush=True)
-        count = sum(simulate(broker, node, scenario, interval, seconds))
-        print(f"ended: {count} messages", flush=True)
+    try:
+        broker = BrokerEndpoint.parse(to)
+    except ValueError as error:
+        raise PermanentError(f"--to: {error}") from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"publishing to {broker} every {interval:g} s", flush=True)
+    count = sum(simulate(broker, node, scenario, interval, seconds))
+    print(f"ended: {count} messages", flush=True)

@@ -24,12 +24,11 @@ from edges.serial.simulate import second_of
 from edges.serial.try_file import try_file
 from edges.try_output import line_of_verdict, lines_of_readings
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 
-PROGRAM = "vitalflow edges serial"
 MODEL = "serial port"
 
-app = command_group()
+app = command_group("vitalflow edges serial")
 
 MaybeSite = Annotated[Path | None, typer.Option("--site", help="The site's configuration, a TOML file.")]
 Decoder = Annotated[str, typer.Option("--decoder", metavar="NAME", help=f"One of {', '.join(get_args(DecoderName))}.")]
@@ -68,15 +67,14 @@ def read(
     in .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        found = _site(site)
-        if port:
-            found = found.model_copy(update={"serial": (_table(port, decoder, ward, device, line),)})
-        if not found.serial:
-            raise PermanentError("no port: the site has no [[serial]], and there is no --port")
-        options = Options(EdgesSettings.read(os.environ), found, inbox, credentials)
+    found = _site(site)
+    if port:
+        found = found.model_copy(update={"serial": (_table(port, decoder, ward, device, line),)})
+    if not found.serial:
+        raise PermanentError("no port: the site has no [[serial]], and there is no --port")
+    options = Options(EdgesSettings.read(os.environ), found, inbox, credentials)
 
-        run_service(options, MODEL, lambda service: reading(found, service))
+    run_service(options, MODEL, lambda service: reading(found, service))
 
 
 @app.command("list", epilog=examples("vitalflow edges serial list --listen 3"))
@@ -92,14 +90,13 @@ def list_ports(
 
     Listening takes a port from no other process, and writes nothing. Many boards restart when their port is opened.
     """
-    with exit_on_error(PROGRAM):
-        found = [{"port": one.port, "by_id": one.by_id, "description": one.description} for one in find_ports()]
-        if port:
-            known = {one["port"]: one for one in found}
-            found = [known.get(str(path), {"port": str(path), "by_id": "", "description": ""}) for path in port]
-        for one in found:
-            if seconds:
-                one["sends"] = listen(Path(one["port"]), seconds)
+    found = [{"port": one.port, "by_id": one.by_id, "description": one.description} for one in find_ports()]
+    if port:
+        known = {one["port"]: one for one in found}
+        found = [known.get(str(path), {"port": str(path), "by_id": "", "description": ""}) for path in port]
+    for one in found:
+        if seconds:
+            one["sends"] = listen(Path(one["port"]), seconds)
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -124,17 +121,16 @@ def try_command(
     Labels, patterns and device are those of the site's port with this decoder. Nothing is sent and nothing is stored.
     The time of receipt is now. Exit code 2 if no measurement is found.
     """
-    with exit_on_error(PROGRAM):
-        found = _site(site)
-        table, problem = _table_to_try(found, decoder, port, ward, device)
-        shown, counts = try_file(file, table, datetime.now(UTC), found.tz, problem)
-        if as_json:
-            print(json.dumps({"file": str(file), "decoder": table.decoder, **counts, "messages": shown}, indent=2))
-        else:
-            print("\n".join(line for number, message in enumerate(shown, 1) for line in _lines(number, message)))
-            print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
-        if not shown:
-            raise PermanentError(f"{file}: the decoder {table.decoder} finds no measurement")
+    found = _site(site)
+    table, problem = _table_to_try(found, decoder, port, ward, device)
+    shown, counts = try_file(file, table, datetime.now(UTC), found.tz, problem)
+    if as_json:
+        print(json.dumps({"file": str(file), "decoder": table.decoder, **counts, "messages": shown}, indent=2))
+    else:
+        print("\n".join(line for number, message in enumerate(shown, 1) for line in _lines(number, message)))
+        print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+    if not shown:
+        raise PermanentError(f"{file}: the decoder {table.decoder} finds no measurement")
 
 
 @app.command(epilog=examples("vitalflow edges serial simulate nonin-7 --link /tmp/oximeter"))
@@ -146,25 +142,24 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Another patient.")] = 0,
 ) -> None:
     """Send what a device of a simulated patient sends, at a pseudo-terminal whose path is printed."""
-    with exit_on_error(PROGRAM):
-        name = _checked(port="-", decoder=decoder, ward="-", device="-").decoder
-        [source] = simulated_ward(1, ward="-", boot=0, seed=seed, scenario=scenario)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the link is removed then too
-        try:
-            terminal = PseudoTerminal(link)
-        except OSError as error:
-            raise PermanentError(f"{link}: {error.strerror}") from None
-        try:
-            print(link or terminal.path, flush=True)
-            begin = time.monotonic()
-            for due, sample in source.samples:
-                if seconds is not None and due >= seconds:
-                    break
-                time.sleep(max(0.0, begin + due - time.monotonic()))
-                if sample is not None:
-                    terminal.send(second_of(sample, name, datetime.now()))  # noqa: DTZ005  as the device shows it
-        finally:
-            terminal.unplug()
+    name = _checked(port="-", decoder=decoder, ward="-", device="-").decoder
+    [source] = simulated_ward(1, ward="-", boot=0, seed=seed, scenario=scenario)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the link is removed then too
+    try:
+        terminal = PseudoTerminal(link)
+    except OSError as error:
+        raise PermanentError(f"{link}: {error.strerror}") from None
+    try:
+        print(link or terminal.path, flush=True)
+        begin = time.monotonic()
+        for due, sample in source.samples:
+            if seconds is not None and due >= seconds:
+                break
+            time.sleep(max(0.0, begin + due - time.monotonic()))
+            if sample is not None:
+                terminal.send(second_of(sample, name, datetime.now()))  # noqa: DTZ005  as the device shows it
+    finally:
+        terminal.unplug()
 
 
 def _site(path: Path | None) -> Site:

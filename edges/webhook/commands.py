@@ -26,13 +26,12 @@ from edges.webhook.receive import receive
 from edges.webhook.secrets import Secrets
 from edges.webhook.signatures import HttpRequest, Unproven, check_signed, check_stated, verify_address
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 from vitals.time_option import TIME_FORMS, parse_time_option
 
-PROGRAM = "vitalflow edges webhook"
 KINDS: tuple[str, ...] = get_args(Kind)
 
-app = command_group()
+app = command_group("vitalflow edges webhook")
 app.add_typer(listen_commands.app)
 app.add_typer(simulate_commands.app)
 app.add_typer(alert_commands.app)
@@ -63,14 +62,13 @@ def try_file(
     Nothing is sent and nothing is stored. The proof of a request is checked, that of a body alone is not. Exit code 2
     if the document would be refused.
     """
-    with exit_on_error(PROGRAM):
-        configuration = read_site(site)
-        received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
-        content = read_input(file)
-        request = read_request(content)
-        webhook = _find(configuration, name or (request.name if request else ""), kind)
-        shown = _try(configuration, webhook, request, content, received)
-        print_document(PROGRAM, file, shown, _lines, as_json=as_json)
+    configuration = read_site(site)
+    received = parse_time_option("--at", at).astimezone(UTC) if at else datetime.now(UTC)
+    content = read_input(file)
+    request = read_request(content)
+    webhook = _find(configuration, name or (request.name if request else ""), kind)
+    shown = _try(configuration, webhook, request, content, received)
+    print_document(file, shown, _lines, as_json=as_json)
 
 
 def _find(site: Site, name: str, kind: str) -> Webhook:

@@ -27,9 +27,8 @@ from edges.webhook.intake import Intake
 from edges.webhook.secrets import SAFE_LENGTH, Secrets
 from edges.webhook.web import PATH, webhook_application
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
+from vitals.errors import PermanentError
 
-PROGRAM = "vitalflow edges webhook"
 MODEL = "webhook"
 
 log = logging.getLogger("edges")
@@ -52,26 +51,25 @@ def listen(
     .env.example.
     """
     configure_log(verbose=verbose)
-    with exit_on_error(PROGRAM):
-        options = read_options(site, inbox, credentials)
-        if not options.site.webhook:
-            raise PermanentError(f"{site} has no [[webhook]]: no program may send")
-        secrets = Secrets(options.site)
-        access = read_access(certificate, key)
-        host, port = parse_address(address, "127.0.0.1:8087")
-        require_safe(host, secrets, encrypted=access.tls is not None)
-        with listening(host, port) as taken:
+    options = read_options(site, inbox, credentials)
+    if not options.site.webhook:
+        raise PermanentError(f"{site} has no [[webhook]]: no program may send")
+    secrets = Secrets(options.site)
+    access = read_access(certificate, key)
+    host, port = parse_address(address, "127.0.0.1:8087")
+    require_safe(host, secrets, encrypted=access.tls is not None)
+    with listening(host, port) as taken:
 
-            @asynccontextmanager
-            async def receiving(service: Service) -> AsyncIterator[None]:
-                unproven = UnprovenRequests(service.metrics.messages)
-                intake = Intake(options.site, service.inbox, service.metrics)
-                application = webhook_application(intake.handle, options.site.webhook, secrets, unproven)
-                async with serving(application, taken, access, [secrets.renew]):
-                    log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
-                    yield
+        @asynccontextmanager
+        async def receiving(service: Service) -> AsyncIterator[None]:
+            unproven = UnprovenRequests(service.metrics.messages)
+            intake = Intake(options.site, service.inbox, service.metrics)
+            application = webhook_application(intake.handle, options.site.webhook, secrets, unproven)
+            async with serving(application, taken, access, [secrets.renew]):
+                log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
+                yield
 
-            run_service(options, MODEL, receiving, right_clock=True)
+        run_service(options, MODEL, receiving, right_clock=True)
 
 
 def require_safe(host: str, secrets: Secrets, *, encrypted: bool) -> None:

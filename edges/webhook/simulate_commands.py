@@ -11,9 +11,7 @@ from devices.scenario import Scenario
 from edges.config.secret_file import SecretFile
 from edges.webhook.simulate import simulate
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error
-
-PROGRAM = "vitalflow edges webhook"
+from vitals.errors import PermanentError
 
 app = command_group()
 
@@ -35,12 +33,11 @@ def simulate_phone(
 
     A document is sent until 2xx, together with the values of the last ones, as the app does.
     """
-    with exit_on_error(PROGRAM):
-        if urlsplit(to).scheme not in ("http", "https"):
-            raise PermanentError(f"{to[:100]!a} is no address of HTTP")
-        secret = SecretFile(secret_file, "the webhook", 1).value.decode()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        print(f"sending to {to} every {interval:g} s", flush=True)
-        answers = simulate(to, secret, scenario, interval, seconds, lambda text: print(text, flush=True))
-        codes = ", ".join(f"{count} {status}" for status, count in sorted(answers.items())) or "no answer"
-        print(f"ended: {answers.total()} documents: {codes}", flush=True)
+    if urlsplit(to).scheme not in ("http", "https"):
+        raise PermanentError(f"{to[:100]!a} is no address of HTTP")
+    secret = SecretFile(secret_file, "the webhook", 1).value.decode()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"sending to {to} every {interval:g} s", flush=True)
+    answers = simulate(to, secret, scenario, interval, seconds, lambda text: print(text, flush=True))
+    codes = ", ".join(f"{count} {status}" for status, count in sorted(answers.items())) or "no answer"
+    print(f"ended: {answers.total()} documents: {codes}", flush=True)

@@ -20,14 +20,13 @@ from stack.cluster.verdicts import judge
 from stack.plan import DEVICES
 from stack.stack_dir import Secrets, StackDir
 from vitals.command_line import command_group, examples
-from vitals.errors import PermanentError, exit_on_error, login_name
+from vitals.errors import PermanentError, login_name
 from vitals.stop_signals import WITH_HANGUP, set_on_signals
 from vitals.topics import Topics
 
-PROGRAM = "vitalflow cluster"
 DEFAULT = STACK / "cluster"
 
-app = command_group()
+app = command_group("vitalflow cluster")
 
 Folder = Annotated[
     Path,
@@ -184,5 +183,4 @@ def _running(folder: Path) -> tuple[StackDir, ClusterPorts, Secrets]:
 
 
 if __name__ == "__main__":
-    with exit_on_error(PROGRAM):
-        app(prog_name="python -m stack.cluster")
+    app(prog_name="python -m stack.cluster")

@@ -15,11 +15,11 @@ from devices.scenario import Scenario
 from edges.config.site import Site, read_site
 from edges.hl7.acks import Error, Outcome, acknowledge
 from edges.hl7.client import Receiver
+from edges.hl7.commands import app
 from edges.hl7.er7 import parse_message
 from edges.hl7.listener import Peer, serve
 from edges.hl7.oru import read_report
 from edges.hl7.pcd01 import write_report
-from edges.hl7.send_commands import app
 from edges.hl7.sender import send_files
 from edges.hl7.simulate import SimulationStats, simulate, simulated_beds, site_file
 from edges.hl7.write import Origin
