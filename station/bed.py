@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from vitals.assignment import Assignment, spo2_scale_for_bed
+from vitals.assignment import Assignment, rules_for_bed, spo2_scale_for_bed
 from vitals.bed_snapshot import BedSnapshot, Condition
 from vitals.clock import ArrivalOrder, Placement
-from vitals.limits import Limits
+from vitals.limits import Limits, RequestRejected
 from vitals.news2 import LastValues, Score
 from vitals.patient_change import Patient, PatientTracker
 from vitals.reading import Reading, sign_values
@@ -64,7 +64,8 @@ class BedState:
                 self.vacant_since = None
             if not placement.live:
                 continue
-            shown = self.snapshot.shown_part(reading, arrival, placement, self.order.clock, self._held)
+            rules = None if placement.certain else self._own_rules()
+            shown = self.snapshot.shown_part(reading, arrival, placement, self.order.clock, self._held, rules)
             if shown is None:
                 continue  # sent again
             part, place = shown
@@ -168,6 +169,16 @@ class BedState:
             for second, values in self._recent:
                 if second > begin:
                     yield second, values
+
+    def _own_rules(self) -> RuleSet | None:
+        """Return the rules of this bed, as the alert worker applies them; None before they are known."""
+        if self.rules is None:
+            return None
+        patient = self.snapshot.patient
+        try:
+            return rules_for_bed(self.rules, self.assignment, self.limits, patient)
+        except RequestRejected:  # the bed's own limits contradict the age group
+            return rules_for_bed(self.rules, self.assignment, None, patient)
 
     def _scale(self) -> int:
         default = 1 if self.rules is None else self.rules.spo2_scale

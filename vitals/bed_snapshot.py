@@ -10,11 +10,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from msgspec.structs import replace as replace_fields
+
 from vitals.alert_format import bed_name
 from vitals.clock import DeviceClock, Placement
 from vitals.news2 import LastValues
 from vitals.reading import Consciousness, Reading, sign_values
-from vitals.signs import CRITICAL, NORMAL, SIGN_KEYS, classify
+from vitals.rules import RuleSet
+from vitals.signs import (
+    CRITICAL,
+    DIASTOLIC,
+    NORMAL,
+    SIGN_KEYS,
+    SYSTOLIC,
+    classify,
+    critical_signs,
+    mean_pressure,
+)
 from vitals.thresholds import VERDICT_MAX_AGE, silent_after
 from vitals.topics import DeviceAddress
 
@@ -70,16 +82,33 @@ class BedSnapshot:
         return bed_name(self.bed.ward, self.bed.device)
 
     def shown_part(
-        self, reading: Reading, arrival: datetime, placement: Placement, clock: DeviceClock, held: LastValues
+        self,
+        reading: Reading,
+        arrival: datetime,
+        placement: Placement,
+        clock: DeviceClock,
+        held: LastValues,
+        rules: RuleSet | None,
     ) -> tuple[Reading, Placement] | None:
         """Return what is new in a live reading, and where it is placed; None if it was sent again.
 
-        A reading that may be late replaces no newer value, unless it is critical.
+        A reading that may be late replaces no newer value, unless that value raises an alert by `rules`, those of this
+        bed, or is critical: an alert must not be about a value that no screen shows.
         """
-        if not placement.certain and classify(sign_values(reading)) != CRITICAL:
-            placement = clock.place_late(reading.time, arrival, self.seen_at)
-        part = reading if placement.newest else held.new_part(reading, placement.time)
-        return None if part is None else (part, placement)
+        if placement.certain:
+            part = reading if placement.newest else held.new_part(reading, placement.time)
+            return None if part is None else (part, placement)
+        late = clock.place_late(reading.time, arrival, self.seen_at)
+        part = reading if late.newest else held.new_part(reading, late.time)
+        alarming = _alarming_signs(reading, placement.time, held, rules)
+        if not alarming:
+            return None if part is None else (part, late)
+        values = {
+            key: value if key in alarming else getattr(part, key, None)
+            for key in (*SIGN_KEYS, "on_oxygen", "consciousness")
+            if (value := getattr(reading, key)) is not None
+        }
+        return replace_fields(reading, **values, sensor_off=() if part is None else part.sensor_off), placement
 
     def with_reading(self, reading: Reading, at: datetime, *, newest: bool = True) -> "BedSnapshot":
         """Return the snapshot after a live reading, measured `at` on the time line of arrivals.
@@ -162,6 +191,32 @@ class BedSnapshot:
         if self.sensor_off:
             return Condition.SENSOR_OFF
         return Condition.NORMAL if self.has_values() else Condition.WAITING
+
+
+def _alarming_signs(reading: Reading, time: datetime, held: LastValues, rules: RuleSet | None) -> set[str]:
+    """Return the signs of a reading, and other inputs of NEWS2, for which it may raise an alert, or that are critical.
+
+    As `alerts.engine.bed` judges it. rules: None, where they are not known
+    """
+    values = sign_values(reading)
+    found = critical_signs(values)
+    if rules is None:
+        return found
+    found |= {
+        watch.key
+        for watch in rules.sign_rules
+        if (value := values[watch.position]) is not None and not watch.low <= value <= watch.high
+    }
+    pressures = values[SYSTOLIC], values[DIASTOLIC]
+    if pressures[0] is not None and pressures[1] is not None:
+        mean = mean_pressure(*pressures)  # type: ignore[arg-type]
+        if any(rule.levels_exceeded(mean) for rule in rules.mean_bp):
+            found |= {SIGN_KEYS[SYSTOLIC], SIGN_KEYS[DIASTOLIC]}
+    score = held.score_with(reading, time)
+    total, worst = rules.quiet_score
+    if score.total > total or score.worst > worst:
+        found |= {key for key, points in score.parts.items() if points}
+    return found
 
 
 def sort_beds(beds: Iterable[BedSnapshot]) -> list[BedSnapshot]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from vitals.reading import Reading
+from vitals.reading import Reading, sign_values
 from vitals.signs import BY_KEY, SIGN_KEYS
 from vitals.thresholds import NEWS2_MAX_AGE
 
@@ -260,6 +260,12 @@ class LastValues:
         if self._valid_until is _NEVER:  # the points are those before a change
             return [key for key, points in self.score().parts.items() if points]
         return [INPUTS[index] for index, points in enumerate(self._points) if points]
+
+    def score_with(self, reading: Reading, time: datetime) -> Score:
+        """Return the score that a reading would make, and change nothing."""
+        trial = self.with_scale(self._scale)
+        trial.update(reading, sign_values(reading), time)
+        return trial.score()
 
     def lacks(self, keys: Iterable[str]) -> bool:
         """Return whether one of these has no valid value."""

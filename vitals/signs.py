@@ -128,3 +128,13 @@ def classify(values: tuple[float | None, ...]) -> str:
         if value is not None and value < limit:
             return CRITICAL
     return NORMAL
+
+
+def critical_signs(values: tuple[float | None, ...]) -> set[str]:
+    """Return the keys of the signs whose value is beyond a critical limit, which `classify` judges."""
+    nothing = (None,) * len(SIGNS)
+    return {
+        key
+        for place, key in enumerate(SIGN_KEYS)
+        if classify((*nothing[:place], values[place], *nothing[place + 1 :])) == CRITICAL
+    }

@@ -190,7 +190,7 @@ class Beds:
                 bed.patient = reading.patient_id
                 bed.held = LastValues()
                 bed.held.forget_before(placement.time)
-            shown = bed.snapshot.shown_part(reading, arrival, placement, bed.order.clock, bed.held)
+            shown = bed.snapshot.shown_part(reading, arrival, placement, bed.order.clock, bed.held, None)
             if shown is None:
                 continue  # sent again
             part, place = shown

@@ -282,6 +282,28 @@ def test_a_single_reading_that_may_be_late_replaces_no_newer_value_unless_it_is_
     assert other.snapshot.last_values["spo2"].value == 84
 
 
+@pytest.mark.parametrize(
+    ("signs", "shown"),
+    [
+        ({"heart_rate": 25, "spo2": 99}, {"heart_rate": 25}),  # by the rules; its verdict is NORMAL
+        ({"heart_rate": 130, "spo2": 99}, {"heart_rate": 130}),
+        ({"heart_rate": 45, "spo2": 99}, {}),
+        ({"systolic_bp": 92, "diastolic_bp": 40, "spo2": 99}, {"systolic_bp": 92, "diastolic_bp": 40}),  # their mean
+        ({"resp_rate": 22, "heart_rate": 115}, {"resp_rate": 22, "heart_rate": 115}),  # NEWS2, with 2 of the SpO2
+    ],
+)
+def test_a_single_reading_that_may_be_late_shows_what_raises_an_alert_and_no_other_value(
+    signs: dict[str, float], shown: dict[str, float]
+) -> None:
+    bed = BedState(DeviceAddress("icu-1", "bed-1"), rules=load(DEFAULT))
+    known = {"heart_rate": 80.0, "spo2": 93.0, "resp_rate": 16.0, "systolic_bp": 120.0, "diastolic_bp": 80.0}
+    add(bed, 0, known)
+    add(bed, 60, known)
+    add(bed, 60.5, signs, ahead=-30)
+    bed.settle(NOW + 63 * SECOND)
+    assert {key: last.value for key, last in bed.snapshot.last_values.items()} == known | shown
+
+
 def test_a_sensor_that_is_off_scores_nothing() -> None:
     bed = BedState(DeviceAddress("icu-1", "bed-1"))
     add(bed, 1, {"heart_rate": 80, "spo2": 84})
