@@ -46,7 +46,7 @@ def test_what_is_encoded_is_decoded_again(original: Reading) -> None:
     assert decode(encode(original), CLOCK) == Decoded([original])
 
 
-@given(st.lists(readings(), min_size=1, max_size=20))
+@given(st.lists(readings(), min_size=1, max_size=8))
 def test_a_backlog_is_decoded_in_its_order(original: list[Reading]) -> None:
     assert decode(encode_many(original), CLOCK) == Decoded(original)
 

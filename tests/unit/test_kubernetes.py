@@ -27,6 +27,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_
 HAPROXY_IMAGE = re.findall(r"image: (haproxy:.*)", (CHECKOUT / "deploy/compose-ha/compose.yml").read_text())[0]
 OVERLAYS = ("base", "ha")
 Manifest = dict[str, Any]
+# The validator reads a megabyte of JSON for each manifest.
+kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 
 from vitals.signs import Sign
 from vitals.units import InvalidUnit, convert, find_unit
@@ -19,6 +20,7 @@ _SECONDS = {
 }
 
 
+@lru_cache(4096)  # each header is compared with all names of all layouts
 def plain(name: str) -> str:
     """Return a name for comparison: without case, accents, quotes, blanks, underscores and points; SpO₂ is spo2."""
     letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
