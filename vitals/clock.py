@@ -13,7 +13,9 @@ line and the device's time, and distinguishes a wrong clock from a backlog:
 
 The price: where the clock of a device without numbers was set back, an alarm comes up to LONE later. And an old reading
 that comes alone is evaluated although it may be late: `Placement.certain` is False, and such a reading may raise an
-alarm but never end one. docs/alarms.md describes what a user sees of it.
+alarm but never end one. Where the worker knows from before its restart that it has evaluated a newer one
+(`evaluated_until`), an old reading waits for the next one, and is late if that one is live by the same clock.
+docs/alarms.md describes what a user sees of it.
 """
 
 from datetime import datetime, timedelta
@@ -72,6 +74,7 @@ class DeviceClock:
     last       the newest placement
     offset     what is added to the device's time; 0 for a clock that is right, None before the first reading
     right_within   the device states that its clock is right: an older reading is late. None: it is estimated
+    evaluated_until   the device's time of a reading that was evaluated before a restart; None if none is known
     interval   the usual time between two arrivals; None before there were two. An outage does not change it, unless it
                is the second gap: three gaps in a row that are less than half or more than twice as long do
     """
@@ -89,6 +92,7 @@ class DeviceClock:
         "_stale_after",
         "_steady_since",
         "_unusual",
+        "evaluated_until",
         "interval",
         "last",
         "offset",
@@ -98,6 +102,7 @@ class DeviceClock:
     def __init__(self, stale_after: timedelta) -> None:
         self.offset: timedelta | None = None
         self.right_within: timedelta | None = None
+        self.evaluated_until: datetime | None = None
         self._stale_after = stale_after
         self._boot = self._seq = 0
         self.last: datetime | None = None  # the newest placement
@@ -165,7 +170,7 @@ class DeviceClock:
             return self._place_earlier_boot(time, arrival, lag, boot, seq)
         if self.offset is None or (boot and boot != self._boot):
             self._boot, self._seq = boot, 0
-            if lag <= self._stale_after:
+            if lag <= RIGHT or (lag <= self._stale_after and not self._may_be_evaluated(time)):
                 return self._anchor(time, arrival, lag, seq)
             return self._place_old(time, arrival, lag, seq)
         # By a clock that counts minutes, or that a new start has set right.
@@ -214,6 +219,7 @@ class DeviceClock:
         is_backlog = self._run is not None or not following.live
         if not is_backlog and arrival - time - offset <= RIGHT:
             return Placement(arrival, live=True)  # the next one has shown that the clock was set
+        is_backlog = is_backlog or self._may_be_evaluated(time)
         placed = min(_shifted(time, offset), arrival)
         return Placement(placed, not is_backlog, certain=is_backlog, newest=last is None or placed > last)
 
@@ -232,6 +238,13 @@ class DeviceClock:
         """
         placed = min(_shifted(time, self.offset or ZERO), arrival)
         return Placement(placed, live=True, certain=False, newest=last is None or placed > last)
+
+    def _may_be_evaluated(self, time: datetime) -> bool:
+        """Return whether a reading is no newer than one that was evaluated before the restart.
+
+        A broker that takes over, or returns, delivers for the first time what it had queued before it failed.
+        """
+        return self.evaluated_until is not None and time <= self.evaluated_until
 
     def _observe_gap(self, arrival: datetime) -> None:
         """Confirm or replace the usual interval, between two moments: the signs of one may come one by one."""

@@ -872,3 +872,29 @@ def test_a_slow_device_that_sends_one_sign_per_message_measures_each_of_them() -
             said += bed.read(second - 1, None, arrives=second, spo2=97, seq=2 * second + 1)
         said += bed.tick(second)
     assert said == []
+
+
+@pytest.mark.parametrize("age", [30, 90])  # in seconds, at most and more than stale_after
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_reading_of_before_a_restart_that_comes_without_dup_raises_nothing_of_the_past(
+    age: int, numbered: bool
+) -> None:
+    bed = BedDriver(PRESSURE)
+    names: dict[str, Any] = {} if numbered else {"boot": 0, "seq": 0}
+    assert bed.steady(0, 20, systolic_bp=60, **names) == ["0: pressure raised"]
+    assert bed.steady(21, 35, systolic_bp=90, **names) == ["21: pressure cleared"]
+    now = 20 + age
+    bed.restart(now)  # at another broker, which had queued this reading and delivers it for the first time
+    assert bed.read(20, systolic_bp=60, arrives=now, **names) == []
+    assert bed.read(now - 1, systolic_bp=90, arrives=now, **names) == []
+    assert bed.steady(now + 1, now + 9, systolic_bp=90, **names) == []
+    assert bed.read(now + 10, systolic_bp=60, **names) == ["pressure raised"]
+
+
+def test_a_clock_that_was_set_back_at_a_restart_delays_an_alert_by_one_reading() -> None:
+    bed = BedDriver(PRESSURE)
+    bed.steady(0, 20, systolic_bp=60)
+    bed.steady(21, 35, systolic_bp=90)
+    bed.restart(36)
+    assert bed.read(6, systolic_bp=60, arrives=36) == []
+    assert bed.read(7, systolic_bp=60, arrives=37) == ["pressure raised"]
