@@ -11,7 +11,7 @@ would fall between its bands.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from msgspec.structs import replace
 
@@ -227,6 +227,10 @@ class LastValues:
         if len(old) == len(given) and not off:
             return None
         return replace(reading, **old, sensor_off=off)
+
+    def sign(self, key: str) -> tuple[float | None, datetime | None]:
+        """Return the last valid value of a sign, and when it was measured; None while its sensor is off."""
+        return cast("float | None", self._values[_PLACES[key]]), self._times[_PLACES[key]]
 
     def measured_at(self, key: str) -> datetime | None:
         """Return when a sign was measured last, or its sensor was off, however long ago."""

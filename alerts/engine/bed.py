@@ -209,7 +209,7 @@ class Bed:
         quiet_total, quiet_worst = rules.quiet_score
         if total > quiet_total or worst > quiet_worst or self.counts:
             for rule in rules.scored:
-                self._note_score(rule, total, worst, time, live, events)
+                self.note_score(rule, total, worst, time, live, events)
         if rules.sensors and (reading.sensor_off or self.counts):
             self._note_sensors(reading, time, live, events)
         if self.counts and live:
@@ -347,7 +347,7 @@ class Bed:
         """Return whether this reading was evaluated before the restart, as far as the rule's alert shows."""
         return self._redelivered and self.last is not None and self.last <= self.replay_watermarks.get(rule.name, NEVER)
 
-    def _note_score(self, rule: Rule, total: int, worst: int, time: datetime, live: bool, events: list[Event]) -> None:
+    def note_score(self, rule: Rule, total: int, worst: int, time: datetime, live: bool, events: list[Event]) -> None:
         """Evaluate the score; it clears only while every input that scored at the last change has a value."""
         depth = held = 0
         for place, level in enumerate(rule.levels, 1):

@@ -154,5 +154,25 @@ def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datet
             # The delay of a value that is within the new limit must not end before the next value.
             depth = rule.levels_exceeded(state.value) if rule.source == "sign" else min(state.depth, state.level)
             bed.counts[name] = state._replace(depth=depth)
+    _evaluate_known(bed, before, scored_alike, events)
     bed.refresh_active_signs()
     return events
+
+
+def _evaluate_known(bed: Bed, before: RuleSet, scored_alike: bool, events: list[Event]) -> None:
+    """Count the delays of new and changed rules from the values that are known: the next one may come after hours."""
+    last = bed.order.clock.last
+    if last is None:
+        return
+    bed.begin_check()
+    for watch in bed.rules.sign_rules:
+        value, at = bed.held.sign(watch.key)
+        if value is None or at is None:
+            continue
+        for rule in watch.rules:
+            if rule != before.by_name.get(rule.name):
+                bed.note(rule, rule.levels_exceeded(value), rule.levels_not_cleared(value), at, False, value, events)
+    score = bed.held.score()
+    for rule in bed.rules.scored:
+        if not scored_alike or rule != before.by_name.get(rule.name):
+            bed.note_score(rule, score.total, score.worst, last, False, events)

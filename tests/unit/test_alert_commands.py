@@ -163,7 +163,7 @@ def test_limits_for_one_patient_do_not_hold_for_the_next() -> None:
     bed = BedDriver()
     apply_rules(bed.bed, bed.rules, decode_limits(b'{"by":"x","patient_id":"p-1","limits":{"hr":140}}'), at(0))
     assert bed.steady(0, 30, 130, patient_id="p-1") == []
-    assert bed.steady(31, 100, 130, patient_id="p-2") == ["43: hr raised"]
+    assert bed.steady(31, 100, 130, patient_id="p-2") == ["42: hr raised"]
     assert bed.steady(101, 140, 130, patient_id="p-1") == ["103: hr cleared"]
 
 

@@ -10,7 +10,7 @@ from alerts.engine.context_changes import PATIENT_CHANGED, apply_rules
 from alerts.engine.recovery import restore
 from alerts.engine.transitions import CONDITION_ENDED
 from tests.support.bed_driver import BedDriver, at, retained, rules
-from tests.support.rule_text import HIGH, SCORE, rule
+from tests.support.rule_text import HIGH, SCORE, level, rule
 from vitals.alert import Change, Event, Priority, State, decode_alert
 
 LATCHING = HIGH.replace("clear_for_s = 5", "clear_for_s = 5\nlatching = true")
@@ -736,6 +736,27 @@ def test_limits_of_one_sign_leave_the_delay_of_the_score_of_a_short_visit() -> N
         bed.read(second, 80, spo2=85, resp_rate=9)
     assert apply_rules(bed.bed, rules(text.replace("above = 120", "above = 125")), None, at(6)) == []
     assert bed.tick(10) == ["score raised"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "blue"', 'name = "other"'),
+        ("below = 90", "below = 95"),
+        ("below = 90\n    for_s = 6", "below = 91\n    for_s = 6\n" + level("high", below=70)),
+        ('"spo2"', '"news2"'),
+        ("below = 90", "below = 80"),
+    ],
+)
+def test_other_rules_apply_to_the_value_of_a_rare_reading_too(old: str, new: str) -> None:
+    text = rule("blue", "spo2", level("medium", below=90, for_s=6))
+    bed = BedDriver(text)
+    bed.status(0, online=True, interval_s=5)
+    bed.read(1, spo2=92 if "95" in new else 85)
+    changed = text.replace(old, new).replace("below = 90", "above = 2" if "news2" in new else "below = 90")
+    assert apply_rules(bed.bed, rules(changed), None, at(3)) == []
+    expected = [] if "80" in new else ["other raised" if "other" in new else "blue raised"]
+    assert bed.tick(6) + bed.tick(7) + bed.tick(8) == expected
 
 
 @pytest.mark.parametrize("heart_rate", [100, 130])
