@@ -29,6 +29,16 @@ WARD = "icu-1"
 HL7_BEDS = 2
 
 
+class Port:
+    """A port of a stack: an attribute of `Ports` whose value is the base and an offset."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+
+    def __get__(self, ports: "Ports", owner: type) -> int:
+        return ports.base + self.offset
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Consecutive ports on 127.0.0.1, so that one number sets all of them.
@@ -39,60 +49,22 @@ class Ports:
     base: int
     listen: str = LOOPBACK
 
-    @property
-    def broker(self) -> int:
-        """MQTT."""
-        return self.base
-
-    @property
-    def database(self) -> int:
-        """PostgreSQL."""
-        return self.base + 1
-
-    @property
-    def ingest(self) -> int:
-        """/metrics of ingest."""
-        return self.base + 2
-
-    @property
-    def alerts(self) -> int:
-        """/metrics of alerts."""
-        return self.base + 3
-
-    @property
-    def station(self) -> int:
-        """HTTP of the station."""
-        return self.base + 4
+    broker = Port(0)  # MQTT
+    database = Port(1)  # PostgreSQL
+    ingest = Port(2)  # /metrics of ingest
+    alerts = Port(3)  # /metrics of alerts
+    station = Port(4)  # HTTP of the station
 
     @property
     def page(self) -> str:
         """The URL of the station."""
         return f"http://127.0.0.1:{self.station}"
 
-    @property
-    def edges(self) -> int:
-        """/metrics of edges."""
-        return self.base + 5
-
-    @property
-    def hl7(self) -> int:
-        """HL7 over MLLP."""
-        return self.base + 6
-
-    @property
-    def certificates(self) -> int:
-        """MQTT, for devices with a certificate."""
-        return self.base + 8
-
-    @property
-    def demo_webhook(self) -> int:
-        """HTTP of the demo's webhook."""
-        return self.base + 9
-
-    @property
-    def demo_broker(self) -> int:
-        """MQTT of the demo's foreign broker."""
-        return self.base + 10
+    edges = Port(5)  # /metrics of edges
+    hl7 = Port(6)  # HL7 over MLLP
+    certificates = Port(8)  # MQTT, for devices with a certificate
+    demo_webhook = Port(9)  # HTTP of the demo's webhook
+    demo_broker = Port(10)  # MQTT of the demo's foreign broker
 
     @property
     def all(self) -> tuple[int, ...]:

@@ -5,13 +5,21 @@ Two hosts have all servers and services; the witness has etcd alone, so that two
 
 from dataclasses import dataclass, replace
 
-from stack.plan import Ports, ServiceSpec, services
+from stack.plan import Port, Ports, ServiceSpec, services
 
 WITNESS = "h3"
 FULL_HOSTS = ("h1", "h2")
 HOSTS = (*FULL_HOSTS, WITNESS)
 PORT_BASE = 23883
 PORTS_OF_HOST = 20  # between the first ports of two hosts
+
+
+class OwnPort(Port):
+    """A port that each host has for itself."""
+
+    def __get__(self, ports: Ports, owner: type) -> int:
+        assert isinstance(ports, HostPorts)
+        return ports.base + PORTS_OF_HOST * ports.number + self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,53 +31,15 @@ class HostPorts(Ports):
 
     number: int = 1
 
-    def _own(self, offset: int) -> int:
-        return self.base + PORTS_OF_HOST * self.number + offset
-
-    @property
-    def ingest(self) -> int:
-        """/metrics of ingest."""
-        return self._own(0)
-
-    @property
-    def alerts(self) -> int:
-        """/metrics of alerts."""
-        return self._own(1)
-
-    @property
-    def station(self) -> int:
-        """HTTP of the station."""
-        return self._own(2)
-
-    @property
-    def own_broker(self) -> int:
-        """MQTT of the host's own broker."""
-        return self._own(3)
-
-    @property
-    def own_certificates(self) -> int:
-        """MQTT of the host's own broker, for devices with a certificate."""
-        return self._own(4)
-
-    @property
-    def own_database(self) -> int:
-        """PostgreSQL of the host."""
-        return self._own(5)
-
-    @property
-    def patroni(self) -> int:
-        """The REST API of Patroni."""
-        return self._own(6)
-
-    @property
-    def etcd(self) -> int:
-        """etcd, for clients."""
-        return self._own(7)
-
-    @property
-    def etcd_peer(self) -> int:
-        """etcd, for its peers."""
-        return self._own(8)
+    ingest = OwnPort(0)  # /metrics of ingest
+    alerts = OwnPort(1)  # /metrics of alerts
+    station = OwnPort(2)  # HTTP of the station
+    own_broker = OwnPort(3)  # MQTT of the host's own broker
+    own_certificates = OwnPort(4)  # MQTT of the host's own broker, for devices with a certificate
+    own_database = OwnPort(5)  # PostgreSQL of the host
+    patroni = OwnPort(6)  # The REST API of Patroni
+    etcd = OwnPort(7)  # etcd, for clients
+    etcd_peer = OwnPort(8)  # etcd, for its peers
 
     @property
     def all_of_host(self) -> dict[str, int]:
@@ -91,10 +61,7 @@ class HostPorts(Ports):
 class ClusterPorts(Ports):
     """The ports of the common address (HAProxy), and of each host."""
 
-    @property
-    def statistics(self) -> int:
-        """The statistics of HAProxy, over HTTP."""
-        return self.base + 2
+    statistics = Port(2)  # The statistics of HAProxy, over HTTP
 
     def mirrored(self, host: str) -> int:
         """Where the other host's broker reads the retained state of this host's."""
