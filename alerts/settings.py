@@ -6,19 +6,17 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from alerts.rulefile.parser import DEFAULT
-from mqtt.settings import BrokerSettings
+from mqtt.settings import BrokerSettings, client_id, metrics_host, metrics_port
 
 
 class AlertsSettings(BrokerSettings):
     """What the worker needs to know; each is VITALFLOW_ and the name in capitals. No database: an alarm needs none."""
 
-    alerts_client_id: str = Field(
-        "alerts", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the session at the broker."
-    )
+    alerts_client_id: str = client_id("alerts")
     alerts_rules: Path | None = Field(None, description="The rule file; without it the rules that VitalFlow ships.")
     alerts_wards: str = Field("+", description="Wards to watch, with commas; + for all. Each worker its own.")
-    alerts_metrics_port: int = Field(9465, ge=0, le=65_535, description="Prometheus /metrics; 0 for none.")
-    alerts_metrics_host: str = Field("127.0.0.1", description="The address that /metrics is served on.")
+    alerts_metrics_port: int = metrics_port(9465)
+    alerts_metrics_host: str = metrics_host()
     raw_retention_days: int = Field(30, ge=1, le=36_500, description="Readings older than this are refused.")
 
     @field_validator("alerts_wards")

@@ -39,9 +39,9 @@ from bench.report import Figures, text
 from bench.station import station as measure_station
 from bench.storage import storage as measure_storage
 from bench.webhooks import webhooks as measure_webhooks
-from stack.servers import raise_file_limit
 from vitals.command_line import command_group
 from vitals.errors import PermanentError, TransientError, exit_on_error
+from vitals.program import raise_open_files_limit
 
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -124,7 +124,7 @@ def live(
 
     Exit code 1 where a reading was lost or doubled.
     """
-    raise_file_limit()
+    raise_open_files_limit()
     with _exit_on_error(), environment(database_settings=DATABASE) as servers:
         figures = measure_live(servers, devices, seconds, not unnumbered, _log)
     _print(figures, as_json)
@@ -229,7 +229,7 @@ def station(
     """From a reading to the pixels of the ward's page, and what the station costs."""
     with _exit_on_error():
         import_module("playwright")  # before servers start
-        raise_file_limit()
+        raise_open_files_limit()
         with environment() as servers:
             _print(measure_station(servers, beds, browsers, min(pages, browsers), seconds, _log), as_json)
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mqtt.settings import BrokerSettings
+from mqtt.settings import BrokerSettings, client_id, metrics_host, metrics_port
 from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.receipt import RECEIPT_INTERVAL_S
 
@@ -15,13 +15,7 @@ class IngestSettings(BrokerSettings, DatabaseSettings):
     """Settings of ingest; each is the environment variable VITALFLOW_ with the name in capitals."""
 
     ingest_url: DatabaseUrl = Field(description="URL of the database, with the login vitalflow_ingest.")
-    ingest_client_id: str = Field(
-        "ingest",
-        min_length=1,
-        max_length=64,
-        pattern=r"^[\w.-]+$",
-        description="MQTT client id; it names the session at the broker.",
-    )
+    ingest_client_id: str = client_id("ingest")
     ingest_broker_conf: Path | None = Field(
         None, description="Path of the broker's mosquitto.conf; settings that lose data are logged at the start."
     )
@@ -36,8 +30,8 @@ class IngestSettings(BrokerSettings, DatabaseSettings):
     ingest_receive_maximum: int = Field(
         4000, ge=2, le=65_535, description="Maximum messages received and not yet stored (MQTT receive maximum)."
     )
-    ingest_metrics_port: int = Field(9464, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
-    ingest_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
+    ingest_metrics_port: int = metrics_port(9464)
+    ingest_metrics_host: str = metrics_host()
     ingest_receipt_every_s: float = Field(
         RECEIPT_INTERVAL_S, ge=0, le=3600, description="Seconds between two receipts to a device; 0 for none."
     )

@@ -1,7 +1,7 @@
 """Settings of every program that connects to the broker."""
 
 from dataclasses import replace
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -21,6 +21,23 @@ def _mqtt_urls(text: str) -> str:
 
 MqttUrl = Annotated[str, AfterValidator(_mqtt_url)]
 MqttUrls = Annotated[str, AfterValidator(_mqtt_urls)]
+
+
+def client_id(default: str) -> Any:
+    """Return the field of a client id."""
+    return Field(
+        default, min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the service at the broker."
+    )
+
+
+def metrics_port(default: int) -> Any:
+    """Return the field of the port of /metrics."""
+    return Field(default, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
+
+
+def metrics_host() -> Any:
+    """Return the field of the address of /metrics."""
+    return Field("127.0.0.1", description="Address that /metrics is served on.")
 
 
 class BrokerSettings(Settings):

@@ -4,7 +4,6 @@
 is not valid yet and for one of an unknown authority; `describe_connect_error` distinguishes them.
 """
 
-import ipaddress
 import re
 import socket
 import ssl
@@ -16,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from sql.address import DEFAULT_PORT, Address, addresses, without_password
 from sql.deadline import deadline
+from vitals.urls import is_loopback
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Log = Callable[[str], None]
@@ -40,21 +40,11 @@ def insecure_reason(url: str) -> str | None:
     options = conninfo_to_dict(url)
     hosts = [host for key in ("host", "hostaddr") for host in str(options.get(key) or "").split(",") if host]
     mode = str(options.get("sslmode") or "prefer")
-    if all(map(_is_local, hosts)) or mode in ("verify-full", "verify-ca"):
+    if all(host.startswith(("/", "@")) or is_loopback(host) for host in hosts) or mode in ("verify-full", "verify-ca"):
         return None
     if mode == "require":
         return "without verifying the server's certificate (sslmode=require)"
     return f"without mandatory encryption (sslmode={mode})"
-
-
-def _is_local(host: str) -> bool:
-    """Return whether a host is this machine: a socket in a folder, localhost, or a loopback address."""
-    if host.startswith(("/", "@")) or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def find_connect_problem(url: str) -> str | None:

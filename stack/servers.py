@@ -3,7 +3,6 @@
 The stack runs one of each on fixed ports; tests run theirs on free ports and kill them on purpose.
 """
 
-import resource
 import secrets
 import signal
 import socket
@@ -453,9 +452,3 @@ def ensure_database(url: str, database: str) -> None:
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if known is None:
             connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
-
-
-def raise_file_limit() -> None:
-    """Raise the soft limit of open files to the hard limit, for thousands of connections."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -45,13 +45,13 @@ from stack.servers import (
     describe_exit,
     ensure_database,
     port_in_use,
-    raise_file_limit,
     tail,
 )
 from stack.stack_dir import SITE_FILE, Running, Secrets, StackDir, State
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError, TransientError, VitalFlowError
 from vitals.files import write_atomic
+from vitals.program import raise_open_files_limit
 
 TICK_S = 0.1  # between two checks of the processes
 
@@ -147,7 +147,7 @@ class Supervisor:
         """
         if self.binaries.root is not None:
             need_root()
-        raise_file_limit()
+        raise_open_files_limit()
         with self.home.lock():
             self.home.rotate_logs()
             stop_orphans(self.home, self.emit)

@@ -1,12 +1,11 @@
 """The settings of the station, read once at start."""
 
-from ipaddress import ip_address
-
 from pydantic import Field, field_validator, model_validator
 
-from mqtt.settings import BrokerSettings
+from mqtt.settings import BrokerSettings, client_id
 from sql.settings import DatabaseSettings, DatabaseUrl
 from vitals.settings import NamedFile
+from vitals.urls import is_loopback
 
 
 class StationSettings(BrokerSettings, DatabaseSettings):
@@ -22,9 +21,7 @@ class StationSettings(BrokerSettings, DatabaseSettings):
     station_allowed_hosts: str = Field(
         "", description="Host names in the URLs of browsers, with commas; localhost is one."
     )
-    station_client_id: str = Field(
-        "station", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the station at the broker."
-    )
+    station_client_id: str = client_id("station")
     station_services: str = Field("ingest,alerts", description="Services whose outage the pages show, with commas.")
     reader_url: DatabaseUrl | None = Field(None, description="The database, as vitalflow_reader; for history.")
     patient_names: bool = Field(
@@ -96,13 +93,3 @@ class StationSettings(BrokerSettings, DatabaseSettings):
         """Return the accepted host names, in lower case; addresses are always accepted."""
         given = {name.strip().lower() for name in self.station_allowed_hosts.split(",") if name.strip()}
         return frozenset({"localhost", self.station_host.lower(), *given})
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can connect to the host."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import uvicorn
 
 from mqtt.certificate_expiry import CertificateExpiry
-from mqtt.http_socket import open_http_socket
+from mqtt.http_socket import listening
 from mqtt.server_certificate import ReloadingCertificate
 from station import frame
 from station.admissions import Admissions
@@ -37,7 +37,7 @@ from station.ui_api import ui_api
 from station.views import Views
 from station.ward import Ward
 from station.web import web
-from vitals.errors import PermanentError, TransientError
+from vitals.errors import TransientError
 from vitals.version import VERSION
 
 log = logging.getLogger("station")
@@ -109,7 +109,9 @@ class Station:
         3. A few times a second send every browser what has changed.
         4. Serve pages and API to signed-in users, and end unused sessions.
         """
-        with listening(self._settings.station_host, self._settings.station_port) as taken:
+        host, port = self._settings.station_host, self._settings.station_port
+        with listening(host, port, "; set VITALFLOW_STATION_HOST and _PORT") as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # inherited by each connection
             self._server.stopping = self._stop
             self._expiry.start()
             log.info("the ward is at %s", self._settings.address)
@@ -205,18 +207,3 @@ class _Server(uvicorn.Server):
         """Handle SIGTERM or SIGINT."""
         self.stopping()
         self.should_exit = True
-
-
-@contextlib.contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a listening socket; raises PermanentError if the address is not available."""
-    try:
-        taken = open_http_socket(host, port)
-    except OSError as error:
-        raise PermanentError(
-            f"cannot serve on {host}:{port}: {error.strerror}; set VITALFLOW_STATION_HOST and _PORT"
-        ) from None
-    with taken:
-        # Every accepted connection inherits it.
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        yield taken

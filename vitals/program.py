@@ -1,8 +1,10 @@
-"""How the user of this process calls the command `vitalflow`, for messages that print a command to run."""
+"""This process: how the user calls the command `vitalflow`, for messages that print one, and its open files."""
 
+import resource
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -15,3 +17,10 @@ def vitalflow_command() -> str:
     path = script if script.exists() else python
     here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return shlex.quote(str(here)) + ("" if script.exists() else " -m vitalflow")
+
+
+def raise_open_files_limit() -> None:
+    """Permit this process as many open files as the system does, for thousands of connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

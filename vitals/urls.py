@@ -1,6 +1,7 @@
 """Parse and display URLs without leaking their password."""
 
 import re
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 _BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -25,6 +26,14 @@ def split_url(url: str) -> SplitResult:
     except ValueError as error:
         raise ValueError(str(error).partition(" as ")[0]) from None  # the rest names what was parsed as the port
     return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only programs of this machine can reach a host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def redact(value: str) -> str:

@@ -1,6 +1,5 @@
 """The table [[receiver]] of a site: a receiver of alerts over HTTP."""
 
-import ipaddress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, model_validator
 
 from edges.config.types import Table, Text
+from vitals.urls import is_loopback
 
 Template = Literal["json", "ntfy", "slack", "teams", "alertmanager"]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -69,14 +69,7 @@ def check_url(receiver: Receiver, url: str) -> None:
         raise ValueError(f"the URL is not http:// or https:// with a host, in ASCII, of at most {MAX_URL} characters")
     if parts.username is not None or parts.fragment:
         raise ValueError("the URL has a user or a fragment; a token belongs into token_file")
-    if parts.scheme == "http" and not _is_loopback(host) and receiver.states_patient:
+    if parts.scheme == "http" and not is_loopback(host) and receiver.states_patient:
         raise ValueError("http:// would send the patient's number unencrypted; use https:// or patient_id = false")
     if receiver.template == "ntfy" and (not parts.path.strip("/") or "/" in parts.path.strip("/") or parts.query):
         raise ValueError("the URL of ntfy is that of a topic, such as https://ntfy.example/TOPIC")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

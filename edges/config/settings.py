@@ -4,35 +4,25 @@ from pathlib import Path
 
 from pydantic import Field
 
-from mqtt.settings import BrokerSettings, MqttUrl
+from mqtt.settings import BrokerSettings, MqttUrl, client_id, metrics_host, metrics_port
 from sql.settings import DatabaseSettings, DatabaseUrl
 
 
 class EdgesSettings(BrokerSettings):
     """Settings of the edges; each is the environment variable VITALFLOW_ with the name in capitals."""
 
-    edges_client_id: str = Field(
-        "edges", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the service at the broker."
-    )
+    edges_client_id: str = client_id("edges")
     edges_credentials: Path | None = Field(None, description="File with the passwords of all beds.")
-    edges_metrics_port: int = Field(9466, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
-    edges_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
+    edges_metrics_port: int = metrics_port(9466)
+    edges_metrics_host: str = metrics_host()
 
 
 class HomeAssistantSettings(BrokerSettings):
     """Settings of `edges mqtt home-assistant`."""
 
-    edges_home_assistant_client_id: str = Field(
-        "edges-home-assistant",
-        min_length=1,
-        max_length=64,
-        pattern=r"^[\w.-]+$",
-        description="Names the service at the broker.",
-    )
-    edges_home_assistant_metrics_port: int = Field(
-        9473, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none."
-    )
-    edges_home_assistant_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
+    edges_home_assistant_client_id: str = client_id("edges-home-assistant")
+    edges_home_assistant_metrics_port: int = metrics_port(9473)
+    edges_home_assistant_metrics_host: str = metrics_host()
     home_assistant_url: MqttUrl | None = Field(
         None, description="Home Assistant's broker, if it is not VitalFlow's: mqtt://USER:PASSWORD@HOST:PORT."
     )
@@ -50,8 +40,6 @@ class EdgesOutSettings(BrokerSettings):
     capitals.
     """
 
-    edges_out_client_id: str = Field(
-        "edges-out", min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Names the service at the broker."
-    )
-    edges_out_metrics_port: int = Field(9467, ge=0, le=65_535, description="Port of Prometheus /metrics; 0 for none.")
-    edges_out_metrics_host: str = Field("127.0.0.1", description="Address that /metrics is served on.")
+    edges_out_client_id: str = client_id("edges-out")
+    edges_out_metrics_port: int = metrics_port(9467)
+    edges_out_metrics_host: str = metrics_host()

@@ -1,22 +1,14 @@
 """Write what the sender of FHIR gets: an OperationOutcome, or a Bundle with a response for each entry. Pure."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from edges.fhir.incoming import Answer, Document, Outcome, Report
+from edges.listener.http_body import HttpAnswer
 from edges.observations.json_document import InvalidDocument
 from vitals.fhir import operation_outcome
 
 _STATUS = {Outcome.STORED: "201 Created", Outcome.NOTHING: "200 OK", Outcome.REFUSED: "422 Unprocessable Entity"}
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """The status and the body of an answer."""
-
-    status: int
-    body: bytes
 
 
 def answer_report(document: Document, report: Report) -> HttpAnswer:

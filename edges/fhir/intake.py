@@ -4,11 +4,12 @@ import json
 from datetime import datetime
 
 from edges.config.site import Site, Source
-from edges.fhir.answers import HttpAnswer, answer_invalid, answer_problem
+from edges.fhir.answers import answer_invalid, answer_problem
 from edges.fhir.incoming import Document, Outcome
 from edges.fhir.receive import Received, receive
 from edges.inbox.entry import Entry, entry_key, unused_of
 from edges.inbox.inbox import Inbox
+from edges.listener.http_body import HttpAnswer
 from edges.observations.json_document import InvalidDocument
 from edges.observations.observed import Reason
 from edges.service.keeping import keep

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from edges.config.site import Source
-from edges.fhir.answers import HttpAnswer
 from edges.fhir.intake import Intake
 from edges.fhir.tokens import Tokens
 from edges.fhir.web import fhir_application
-from edges.listener.access import Access, is_local, parse_address
-from edges.listener.http_server import listening, serving
+from edges.listener.access import Access, parse_address
+from edges.listener.http_body import HttpAnswer
+from edges.listener.http_server import serving
 from edges.listener.listening import (
     CaFile,
     CertificateFile,
@@ -32,8 +32,10 @@ from edges.listener.listening import (
 )
 from edges.listener.unproven import UnprovenRequests
 from edges.service.service import Service
+from mqtt.http_socket import listening
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError
+from vitals.urls import is_loopback
 
 MODEL = "FHIR R4"
 
@@ -85,7 +87,7 @@ def listen(
 
 def require_safe(host: str, tokens: Tokens, access: Access) -> None:
     """Raise PermanentError if any machine on the network could send, or read a token."""
-    if not is_local(host) and not (access.tls is not None and (tokens.required or access.needs_certificate)):
+    if not is_loopback(host) and not (access.tls is not None and (tokens.required or access.needs_certificate)):
         raise PermanentError(
             f"other machines can reach {host}: give the listener --certificate and --key, and a source of the site "
             "a token_file or the listener the --ca of the senders' certificates, or listen on 127.0.0.1"

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edges.config.site import Site, Source
-from edges.fhir.answers import HttpAnswer, answer_report
+from edges.fhir.answers import answer_report
 from edges.fhir.incoming import Document, Report, decide_document, read_document
+from edges.listener.http_body import HttpAnswer
 
 
 @dataclass(frozen=True, slots=True)

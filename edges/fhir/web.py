@@ -1,6 +1,5 @@
 """The HTTP application that receives FHIR at /fhir/R4: authentication, media types and limits before a body is read."""
 
-import logging
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -12,22 +11,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edges.config.site import UNKNOWN_SOURCE, Source
-from edges.fhir.answers import HttpAnswer, answer_problem
+from edges.fhir.answers import answer_problem
 from edges.fhir.capability import capability_statement
 from edges.fhir.tokens import Tokens
-from edges.listener.http_body import discard_body, read_body
+from edges.listener.http_body import HttpAnswer, failure_handlers, read_body
 from edges.listener.unproven import UnprovenRequests
-from edges.observations.json_document import MAX_BODY
 from vitals.fhir import MEDIA_TYPE
 
-log = logging.getLogger("edges")
-
-MAX_DISCARDED = 4 * MAX_BODY  # bytes of a body that is refused
 _JSON = (MEDIA_TYPE, "application/json", "text/json")
 _LINES = ("application/fhir+ndjson", "application/ndjson", "application/x-ndjson")
 _VERSIONS = ("4.0", "4.3")  # R4 and R4B, whose Observation is the same
 _ACCEPTED = frozenset((*_JSON, "*/*", "application/*"))
-_RETRY_AFTER_S = "5"
+_CODES = {401: "login", 404: "not-found", 413: "too-long", 500: "exception"}
 
 Handle = Callable[[bytes, Source, datetime, bool], Awaitable[HttpAnswer]]
 
@@ -46,8 +41,8 @@ def fhir_application(handle: Handle, tokens: Tokens, unproven: UnprovenRequests)
             unproven.refuse("FHIR", request, reason)
             raise HTTPException(401, reason, {"WWW-Authenticate": "Bearer"})
         _check_media_types(request, bundle)
-        body = await read_body(request, MAX_BODY, "send several Bundles")
-        return _response(await handle(body, source, now, bundle))
+        body = await read_body(request, "send several Bundles")
+        return (await handle(body, source, now, bundle)).response(MEDIA_TYPE)
 
     async def receive_observation(request: Request) -> Response:
         return await receive(request, False)
@@ -67,7 +62,7 @@ def fhir_application(handle: Handle, tokens: Tokens, unproven: UnprovenRequests)
             Route("/fhir/R4/", receive_bundle, methods=["POST"]),
             Route("/fhir/R4/metadata", metadata, methods=["GET"]),
         ],
-        exception_handlers={HTTPException: _refuse, Exception: _fail},
+        exception_handlers=failure_handlers(_problem, MEDIA_TYPE),
     )
     application.router.redirect_slashes = False  # a redirect of a POST is followed by few senders
     return application
@@ -94,21 +89,5 @@ def _check_media_types(request: Request, bundle: bool) -> None:
         raise HTTPException(406, f"the answer is {MEDIA_TYPE}; nothing else is there")
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {401: "login", 404: "not-found", 413: "too-long"}.get(error.status_code, "not-supported")
-    response = _response(answer_problem(error.status_code, code, error.detail))
-    response.headers.update(error.headers or {})
-    if error.status_code != 408:
-        await discard_body(request, MAX_DISCARDED)
-    return response
-
-
-async def _fail(request: Request, error: Exception) -> Response:
-    log.error("the handling of a document failed", exc_info=error)
-    return _response(answer_problem(500, "exception", "the document could not be handled; nothing of it is stored"))
-
-
-def _response(answer: HttpAnswer) -> Response:
-    headers = {"Retry-After": _RETRY_AFTER_S} if answer.status == 503 else None
-    return Response(answer.body, answer.status, headers, MEDIA_TYPE)
+def _problem(status: int, reason: str) -> HttpAnswer:
+    return answer_problem(status, _CODES.get(status, "not-supported"), reason)

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from mqtt.server_certificate import ReloadingCertificate
 from vitals.errors import PermanentError
+from vitals.urls import is_loopback
 
 MAX_PER_PEER = 64  # connections
 LOCAL = (ip_network("127.0.0.0/8"), ip_network("::1"))  # without that limit: a proxy here stands for many peers
@@ -35,7 +36,7 @@ class Access:
 
     def require_safe(self, host: str) -> None:
         """Raise PermanentError if any machine on the network could send in to a listener on `host`."""
-        if not is_local(host) and not self.needs_certificate and not self.networks:
+        if not is_loopback(host) and not self.needs_certificate and not self.networks:
             raise PermanentError(
                 f"other machines can reach {host}, and without a certificate any of them could send readings: give "
                 "the listener a certificate, its key and the CA of the clients, or name the networks that may send, "
@@ -78,14 +79,6 @@ def parse_address(text: str, example: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise PermanentError(f"{text!a} is no address; expected HOST:PORT, like {example}")
     return host, int(port)
-
-
-def is_local(host: str) -> bool:
-    """Return whether only programs of this machine can reach `host`."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

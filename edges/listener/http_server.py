@@ -10,7 +10,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edges.listener.access import Access, Address, PeerCounts, parse_peer
-from mqtt.http_socket import open_http_socket
 from mqtt.server_certificate import ReloadingCertificate, common_name
-from vitals.errors import PermanentError
 from vitals.log import Throttle
 
 MAX_CONNECTIONS = 500
@@ -28,17 +26,6 @@ IDLE_TIMEOUT_S = 10.0  # of a connection between two requests, and of the header
 RENEW_INTERVAL_S = 10.0
 
 log = logging.getLogger("edges")
-
-
-@contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a listening socket; raises PermanentError if the address is not available."""
-    try:
-        taken = open_http_socket(host, port)
-    except OSError as error:
-        raise PermanentError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    with taken:
-        yield taken
 
 
 @asynccontextmanager

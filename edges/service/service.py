@@ -6,10 +6,9 @@ the status becomes offline. What has no receipt by then stays in the inbox for t
 
 import asyncio
 import logging
-import resource
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from edges.service_connection import ServiceConnection
 from mqtt.async_client import prepare_loop
 from mqtt.broker_check import BrokerCheck, check_broker
 from mqtt.broker_metrics import BrokerMetrics
+from vitals.program import raise_open_files_limit
 
 log = logging.getLogger("edges")
 
@@ -97,7 +97,7 @@ async def running_service(
     model         of the beds in their status, such as HL7 v2
     right_clock   whether the senders' times are right, also of readings that come late
     """
-    _raise_open_files_limit()
+    raise_open_files_limit()
     metrics = Metrics()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(ignore_closed_sockets)
@@ -146,10 +146,3 @@ async def running_service(
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         queue.close()
-
-
-def _raise_open_files_limit() -> None:
-    """Permit as many connections as the system does: each bed and each sender has one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

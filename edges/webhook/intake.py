@@ -8,12 +8,13 @@ from edges.config.site import Site
 from edges.config.webhook_table import Webhook
 from edges.inbox.entry import Entry, entry_key, unused_of
 from edges.inbox.inbox import Inbox
+from edges.listener.http_body import HttpAnswer
 from edges.observations.json_document import InvalidDocument
 from edges.observations.observed import Reason
 from edges.service.keeping import keep
 from edges.service.metrics import Metrics
-from edges.webhook.receive import Answered, invalid_answer, receive
-from edges.webhook.signatures import HttpAnswer, HttpRequest, check_signed, check_stated
+from edges.webhook.receive import Answered, receive, write_error
+from edges.webhook.signatures import HttpRequest, check_signed, check_stated
 from vitals.errors import TransientError
 
 
@@ -36,12 +37,12 @@ class Intake:
             received = receive(request.body, webhook, self._site, now)
         except InvalidDocument as error:
             self._metrics.messages.labels("unreadable").inc()
-            return HttpAnswer(error.status, invalid_answer(error))
+            return HttpAnswer(error.status, write_error(str(error)))
         entry = entry_of(received, webhook, request.body, identifier, now, next(self._numbers))
         try:
             taken = await keep(self._inbox, self._metrics, entry, received.counts, "accepted")
         except TransientError as error:
-            return HttpAnswer(503, invalid_answer(InvalidDocument(str(error))))
+            return HttpAnswer(503, write_error(str(error)))
         status, body = taken.answers
         return HttpAnswer(int(status), body)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edges.listener.access import is_local, parse_address
-from edges.listener.http_server import listening, serving
+from edges.listener.access import parse_address
+from edges.listener.http_server import serving
 from edges.listener.listening import (
     CertificateFile,
     CredentialsFile,
@@ -26,8 +26,10 @@ from edges.service.service import Service
 from edges.webhook.intake import Intake
 from edges.webhook.secrets import SAFE_LENGTH, Secrets
 from edges.webhook.web import PATH, webhook_application
+from mqtt.http_socket import listening
 from vitals.command_line import command_group, examples
 from vitals.errors import PermanentError
+from vitals.urls import is_loopback
 
 MODEL = "webhook"
 
@@ -74,7 +76,7 @@ def listen(
 
 def require_safe(host: str, secrets: Secrets, *, encrypted: bool) -> None:
     """Raise PermanentError if another machine could read or guess a secret."""
-    if is_local(host):
+    if is_loopback(host):
         return
     if not encrypted:
         raise PermanentError(

@@ -13,7 +13,7 @@ from edges.config.places import PlacedReading
 from edges.config.site import Site
 from edges.config.webhook_table import Webhook
 from edges.observations.found import Account, AccountPlace, Found, Received, decide_found, find_account
-from edges.observations.json_document import InvalidDocument, decode, parse
+from edges.observations.json_document import decode, parse
 from edges.observations.line_protocol import parse_lines
 from edges.observations.mapping import observe
 from edges.observations.observed import Observation, Reason, Verdict
@@ -75,9 +75,9 @@ def _read(content: object, webhook: Webhook, site: Site, received: datetime) -> 
     return _READERS[webhook.kind](content).found
 
 
-def invalid_answer(error: InvalidDocument) -> bytes:
-    """Return the answer to a document that cannot be read."""
-    return _json({"error": str(error)})
+def write_error(reason: str) -> bytes:
+    """Return the answer to a document that is not kept."""
+    return _json({"error": reason})
 
 
 def _with_times(found: Sequence[Found], received: datetime, by_receipt: bool) -> list[Found]:

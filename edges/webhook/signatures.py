@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from edges.config.webhook_table import Webhook
+from edges.listener.http_body import HttpAnswer
 
 MAX_AGE_S = 300  # of a signature, and as much ahead
 MAX_SIGNATURES = 20
@@ -35,14 +36,6 @@ class HttpRequest:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     path_secret: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """The status and the body of an answer."""
-
-    status: int
-    body: bytes = b""
 
 
 def check_stated(webhook: Webhook, secrets: Iterable[bytes], request: HttpRequest) -> None:

@@ -190,7 +190,7 @@ def test_a_port_in_use_is_reported_in_one_sentence(broker: BrokerServer, make_st
     second = make_station(broker.url, wait=False, station_port=first.port)
     assert second.process is not None
     assert second.process.wait(20) == 2
-    assert f"cannot serve on 127.0.0.1:{first.port}: Address already in use" in second.said()
+    assert f"cannot listen on 127.0.0.1:{first.port}: Address already in use" in second.said()
     assert "Traceback" not in second.said()
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
 from ipaddress import ip_network
 
 import pytest
@@ -14,8 +13,8 @@ from starlette.routing import Route
 
 from edges.listener import access, http_server
 from edges.listener.access import Access
-from edges.listener.http_server import listening, serving
-from station import station
+from edges.listener.http_server import serving
+from mqtt.http_socket import listening
 from vitals.errors import PermanentError
 
 BOUND_S = 30
@@ -102,12 +101,9 @@ def test_a_peer_has_a_limited_number_of_connections(monkeypatch: pytest.MonkeyPa
     with_server(work)
 
 
-@pytest.mark.parametrize("listen", [listening, station.listening])
-def test_an_answer_in_two_writes_does_not_wait_for_an_acknowledgement(
-    listen: Callable[[str, int], AbstractContextManager[socket.socket]],
-) -> None:
-    with listen("127.0.0.1", 0) as taken, socket.create_connection(taken.getsockname()), taken.accept()[0] as accepted:
-        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+def test_an_answer_in_two_writes_does_not_wait_for_an_acknowledgement() -> None:
+    with listening("127.0.0.1", 0) as taken, socket.create_connection(taken.getsockname()), taken.accept()[0] as server:
+        assert server.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def test_an_address_that_is_taken_is_named() -> None:

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from edges.config.site import Site, Source
-from edges.fhir.answers import HttpAnswer
 from edges.fhir.tokens import Tokens
 from edges.fhir.web import fhir_application
+from edges.listener.http_body import HttpAnswer
 from edges.listener.unproven import UnprovenRequests
 from edges.service.metrics import Metrics
 

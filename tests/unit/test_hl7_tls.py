@@ -20,10 +20,11 @@ from edges.hl7.er7 import parse_message
 from edges.hl7.frames import frame
 from edges.hl7.listener import Listener, Peer, serve
 from edges.listener.access import Access
-from edges.listener.http_server import listening, serving
+from edges.listener.http_server import serving
 from edges.sender_commands import app
 from identity import ca
 from identity.authority import CertificateAuthority
+from mqtt.http_socket import listening
 from mqtt.server_certificate import ReloadingCertificate
 from tests.support.factories import NOW
 from tests.unit.test_hl7_listener import until

@@ -12,9 +12,10 @@ import pytest
 
 from edges.config.site import Site
 from edges.inbox.inbox import Inbox, read_unused
+from edges.listener.http_body import HttpAnswer
 from edges.service.metrics import Metrics
 from edges.webhook.intake import Intake
-from edges.webhook.signatures import HttpAnswer, HttpRequest, Unproven
+from edges.webhook.signatures import HttpRequest, Unproven
 from vitals.reading import Reading
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
