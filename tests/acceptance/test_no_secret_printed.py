@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -21,7 +22,7 @@ from sql.migrate import INGEST_ROLE, READER_ROLE
 from stack.binaries import CHECKOUT, ServerBinaries
 from stack.servers import OWNER, BrokerServer, DatabaseServer, ensure_database, free_port
 from tests.integration.test_bad_input import publish
-from tests.support.process import ServiceProcess
+from tests.support.process import Forked, ServiceProcess, run_module
 from tests.support.servers import eventually
 
 AT_BROKER, AT_DATABASE, WRONG = "Hush8roker", "HushDatab4se", "HushWr0ng"
@@ -83,10 +84,7 @@ def ground(
 
 def run(ground: Ground, *line: str, **other: str | None) -> tuple[int, str]:
     """A command to its end: exit code, and all that it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", *line], env=ground.environ(**other), cwd=CHECKOUT, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+    done = run_module(*line, environ=ground.environ(**other))
     return done.returncode, done.stdout + done.stderr
 
 
@@ -158,7 +156,6 @@ def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_pat
         ["ingest", "-v"], ground.environ(INGEST_URL=make(ground, INGEST_ROLE), INGEST_METRICS_PORT="0"),
         tmp_path / "ingest.log",
     )  # fmt: skip
-    ingest.is_fork = False
     try:
         ingest.start(wait=False)
         assert ingest.process is not None
@@ -185,23 +182,20 @@ def test_a_database_that_cannot_be_reached(ground: Ground, trouble: str, tmp_pat
     ],
 )
 def test_a_broker_that_cannot_be_reached(ground: Ground, url: str) -> None:
+    def any_output(process: Forked) -> bool:
+        return any(process.printed())
+
+    environ = ground.environ(MQTT_URL=url, INGEST_METRICS_PORT="0", ALERTS_METRICS_PORT="0")
     for line in (("ingest", "-v"), ("alerts", "run", "-v"), ("devices", "simulate", "--count", "1")):
-        process = subprocess.Popen(
-            [sys.executable, "-m", *line],
-            env=ground.environ(MQTT_URL=url, INGEST_METRICS_PORT="0", ALERTS_METRICS_PORT="0"),
-            cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        process = Forked(line, environ)
         try:
-            said, _ = process.communicate(timeout=2.5)
-        except subprocess.TimeoutExpired as waiting:
+            eventually(partial(any_output, process), 20, f"{line} says something")
             assert secrets_in(command_lines()) == []
-            if not waiting.output:  # a loaded machine has not started it yet
-                with suppress(subprocess.TimeoutExpired):
-                    process.communicate(timeout=15)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+        finally:
             process.kill()
-            said, _ = process.communicate()
-        assert said, f"{line} said nothing"
-        assert secrets_in(said) == []
+        assert secrets_in("".join(process.communicate())) == []
 
 
 def test_a_traceback_contains_no_secret(ground: Ground) -> None:

@@ -30,6 +30,7 @@ from stack.processes import find
 from stack.servers import port_in_use
 from stack.stack_dir import Running, StackDir, State
 from tests.support.mqtt_probe import MqttProbe, connects
+from tests.support.process import Forked, run_module
 
 LAN = "127.0.0.2"  # an address that is not 127.0.0.1, and that no other machine can reach
 PASTED = """
@@ -48,8 +49,7 @@ class Stack:
     port_base: int
 
     def run(self, verb: str, *options: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "stack", "--home", str(self.home.folder), verb, *options]
-        return subprocess.run(line, cwd=CHECKOUT, capture_output=True, text=True, timeout=180, check=False)
+        return run_module("stack", "--home", str(self.home.folder), verb, *options, timeout=180)
 
     def up(self, *options: str) -> subprocess.CompletedProcess[str]:
         return self.run("up", "--devices", "3", "--port-base", str(self.port_base), *options)
@@ -164,8 +164,8 @@ def test_at_an_address_of_other_machines_only_the_broker_listens_and_only_with_t
     exports = re.findall(r"^export (VITALFLOW_\w+)='?(.*?)'?$", stack.run("env").stdout, re.MULTILINE)
     environ = os.environ | dict(exports)
     for name, option in (("by-password", []), ("by-certificate", ["--certificate"])):
-        line = [sys.executable, "-m", "devices", "enroll", name, "--ward", "icu-1", "--folder", str(tmp_path / name)]
-        made = subprocess.run([*line, *option], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
+        line = ["devices", "enroll", name, "--ward", "icu-1", "--folder", str(tmp_path / name), *option]
+        made = run_module(*line, environ=environ)
         assert made.returncode == 0, made.stderr
         device = json.loads((tmp_path / name / "device.json").read_text())
         assert device["host"] == LAN
@@ -198,7 +198,7 @@ def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
     assert '"seq"' in shown.stdout
 
     line = ["edges", "hl7", "simulate", "--to", f"127.0.0.1:{Ports(stack.port_base).hl7}", "--interval", "0.2"]
-    sender = subprocess.Popen([sys.executable, "-m", *line], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    sender = Forked(line)
     try:
         exports = dict(re.findall(r"^export (VITALFLOW_\w+)='?(.*?)'?$", stack.run("env").stdout, re.MULTILINE))
 
