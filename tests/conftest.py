@@ -34,7 +34,7 @@ LONGEST = [
     "acceptance/test_stack.py", "acceptance/test_no_reading_lost.py",
     "acceptance/test_no_reading_lost_on_broker_crash.py",
     "acceptance/test_noisy_device.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
-    "acceptance/test_no_secret_printed.py", "browser/test_login.py", "community/test_rollups.py",
+    "community/test_wards.py", "community/test_chart_queries.py", "browser/test_login.py", "community/test_rollups.py",
     "integration/test_monitoring.py", "integration/test_devices_receipts.py", "integration/test_alerts_worker.py",
     "integration/test_station_login.py",
     "integration/test_ingest_operation.py", "integration/test_enrolment.py", "unit/test_alert_properties.py",
@@ -45,6 +45,15 @@ SPREAD = [
     "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_ingest_operation.py",
     "integration/test_monitoring.py",
 ]  # fmt: skip
+# These share a filled database of session scope: one worker takes all of them, and fills it once.
+TOGETHER = {
+    f"community/test_{name}.py": fixture
+    for fixture, names in {
+        "weeks": ("chart_queries", "fhir_store", "news2", "readme_queries"),
+        "week": ("dashboards", "pipeline_display", "ward_charts"),
+    }.items()
+    for name in names
+}
 
 # Servers share the machine's cores with the tests, so the time that one example takes says nothing about the code.
 hypothesis.settings.register_profile(
@@ -75,11 +84,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Give each worker one module at a time, because tests of a module share servers; those of SPREAD one by one."""
+    """Give each worker one module, or those of TOGETHER, because their tests share servers; those of SPREAD singly."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return nodeid if module.removeprefix("tests/") in SPREAD else module
+        module = nodeid.partition("::")[0].removeprefix("tests/")
+        return nodeid if module in SPREAD else TOGETHER.get(module, module)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:

@@ -10,7 +10,7 @@ import psycopg
 from sql.connection import Connection
 from stack.binaries import find
 from stack.servers import POSTGRES
-from tests.fixtures.community import MakeCommunity
+from tests.fixtures.community import MakeCommunity, MakeMigrated
 from tests.support.migrate import migrate
 from tests.support.servers import community_db
 
@@ -41,9 +41,11 @@ def facts(connection: Connection) -> tuple[object, ...]:
     return row
 
 
-def test_a_dump_is_restored_with_columnstore_rollups_and_jobs(make_community: MakeCommunity) -> None:
-    with make_community() as url:
-        migrate(community_db(url)).expect_success()
+def test_a_dump_is_restored_with_columnstore_rollups_and_jobs(
+    make_community: MakeCommunity, make_migrated: MakeMigrated
+) -> None:
+    with make_migrated() as db:
+        url = db.owner_url
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(READINGS)
             connection.execute("SELECT compress_chunk(c) FROM show_chunks('patient_vitals', INTERVAL '10 days') c")

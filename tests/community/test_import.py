@@ -10,9 +10,8 @@ import psycopg
 import pytest
 
 from ingest.store import STATEMENTS
-from tests.fixtures.community import MakeCommunity
 from tests.support.migrate import migrate, migrate_as_apache
-from tests.support.servers import Db, community_db
+from tests.support.servers import Db
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DROPPED = TODAY - timedelta(days=60)  # a day whose live readings retention has dropped, and whose averages are kept
@@ -83,23 +82,20 @@ def computed(connection: Connection, device: str) -> list[list[tuple[object, ...
 
 
 @pytest.fixture
-def import_connection(make_community: MakeCommunity) -> Iterator[Connection]:
+def import_connection(migrated: Db) -> Iterator[Connection]:
     """A ward with averages of a day whose readings are dropped, and the connection of an import."""
-    with make_community() as url:
-        db = community_db(url)
-        migrate(db).expect_success()
-        with psycopg.connect(db.owner_url, autocommit=True) as connection:
-            connection.execute("SET TIME ZONE 'UTC'")
-            add(connection, "patient_vitals", "live", DROPPED, 500)
-            add(connection, "patient_vitals", "live", TODAY - timedelta(days=20), 500)
-            connection.execute(
-                "INSERT INTO rollup_invalidation (minute, readings)"
-                " SELECT date_trunc('minute', time), 1 FROM patient_vitals"
-            )
-            connection.execute("CALL refresh_invalidated_buckets(100000)")
-            connection.execute("SELECT drop_chunks('patient_vitals', older_than => INTERVAL '30 days')")
-            connection.execute(STATEMENTS["begin_import"])
-            yield connection
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
+        connection.execute("SET TIME ZONE 'UTC'")
+        add(connection, "patient_vitals", "live", DROPPED, 500)
+        add(connection, "patient_vitals", "live", TODAY - timedelta(days=20), 500)
+        connection.execute(
+            "INSERT INTO rollup_invalidation (minute, readings)"
+            " SELECT date_trunc('minute', time), 1 FROM patient_vitals"
+        )
+        connection.execute("CALL refresh_invalidated_buckets(100000)")
+        connection.execute("SELECT drop_chunks('patient_vitals', older_than => INTERVAL '30 days')")
+        connection.execute(STATEMENTS["begin_import"])
+        yield connection
 
 
 def test_averages_equal_the_imported_readings_and_leave_those_of_other_devices(import_connection: Connection) -> None:
@@ -168,9 +164,8 @@ def test_imported_readings_in_the_columnstore_are_found_and_more_are_added(impor
     assert connection.execute("SELECT count(*), count(DISTINCT time) FROM imported_vitals").fetchone() == (6_000, 6_000)
 
 
-def test_averages_are_shown_in_a_database_without_other_readings(community: Db) -> None:
-    migrate(community).expect_success()
-    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+def test_averages_are_shown_in_a_database_without_other_readings(migrated: Db) -> None:
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute("SET TIME ZONE 'UTC'")
         connection.execute(STATEMENTS["begin_import"])
         assert store(connection, "history", DROPPED, 2_000) == (2_000, 0, 0)

@@ -12,12 +12,6 @@ from tests.support.servers import Db
 STATEMENTS = named("ingest.sql")
 
 
-@pytest.fixture
-def migrated(community: Db) -> Db:
-    migrate(community).expect_success()
-    return community
-
-
 def test_migrate_works_from_empty_and_twice_and_reports_the_edition(community: Db) -> None:
     first = migrate(community).expect_success()
     assert "Community edition" in first

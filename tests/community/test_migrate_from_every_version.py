@@ -1,4 +1,4 @@
-"""Migrating from the state after each earlier migration and from version 0.1.0, with rows, on both editions."""
+"""Migrating from an empty database, earlier migrations and version 0.1.0, with rows, on both editions."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -33,8 +33,9 @@ def nothing_yet(request: pytest.FixtureRequest, make_community: MakeCommunity) -
         yield community_db(url)
 
 
-@pytest.mark.parametrize("number", range(len(FILES)))
-def test_migrate_from_each_earlier_migration(nothing_yet: Db, number: int) -> None:
+# Rows of the first schema pass every later migration; the newest but one is what a developer's database has.
+@pytest.mark.parametrize("number", [0, 1, len(FILES) - 1])
+def test_migrate_from_earlier_migrations(nothing_yet: Db, number: int) -> None:
     db = nothing_yet
     bring_to(db, number)
     days = 3

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sql.backfill import continue_refresh
-from tests.fixtures.community import MakeCommunity
+from tests.fixtures.community import MakeMigrated
 from tests.fixtures.trends import NOW, STATEMENTS, run_jobs
-from tests.support.migrate import migrate, settings_of, start_migrate, wait_for_end
-from tests.support.servers import Db, community_db
+from tests.support.migrate import settings_of, start_migrate, wait_for_end
+from tests.support.servers import Db
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATE_AFTER = 6 * HOUR
@@ -92,15 +92,12 @@ class History:
 
 
 @contextmanager
-def history(make_community: MakeCommunity) -> Iterator[tuple[Db, History]]:
+def history(make_migrated: MakeMigrated) -> Iterator[tuple[Db, History]]:
     """A database that was made at START, and its history; one connection at a time."""
-    with make_community() as url:
-        db = community_db(url)
-        migrate(db).expect_success()
-        with psycopg.connect(db.owner_url, autocommit=True) as connection:
-            connection.execute("UPDATE rollup_progress SET refreshed_to = %s", [START])
-            connection.execute(STATEMENTS["stage"])
-            yield db, History(connection)
+    with make_migrated() as db, psycopg.connect(db.owner_url, autocommit=True) as connection:
+        connection.execute("UPDATE rollup_progress SET refreshed_to = %s", [START])
+        connection.execute(STATEMENTS["stage"])
+        yield db, History(connection)
 
 
 def differences(connection: Connection) -> list[tuple[object, ...]]:
@@ -138,9 +135,9 @@ steps = st.builds(Step, st.sampled_from(["live", "jobs", "killed", "outbox"]), s
 @example([Step("live", 5), Step("jobs"), Step("live", 10), Step("killed"), Step("live", 1), Step("outbox", 20)])
 @example([Step("live", 29), Step("jobs"), Step("outbox", 16), Step("live", 1), Step("jobs")])
 def test_after_any_stops_outboxes_and_late_batches_every_bucket_equals_the_readings(
-    make_community: MakeCommunity, events: list[Step]
+    make_migrated: MakeMigrated, events: list[Step]
 ) -> None:
-    with history(make_community) as (_, made):
+    with history(make_migrated) as (_, made):
         for event in events:
             if made.now + event.hours * HOUR < NOW - HOUR:
                 made.apply(event)
@@ -153,9 +150,9 @@ def test_after_any_stops_outboxes_and_late_batches_every_bucket_equals_the_readi
 
 
 @pytest.fixture
-def three_days(make_community: MakeCommunity) -> Iterator[tuple[Db, History]]:
+def three_days(make_migrated: MakeMigrated) -> Iterator[tuple[Db, History]]:
     """Three days of readings, and no job has run."""
-    with history(make_community) as (db, made):
+    with history(make_migrated) as (db, made):
         made.apply(Step("live", 72))
         yield db, made
 

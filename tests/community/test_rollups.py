@@ -14,10 +14,10 @@ import pytest
 from sql.migrate import connect
 from sql.migrate import migrate as migrate_here
 from sql.retention import RetentionSettings
-from tests.fixtures.community import MakeCommunity
+from tests.fixtures.community import MakeMigrated
 from tests.fixtures.trends import DEVICES, NOW, STEP, fill, refresh_all, run_jobs, store
 from tests.support.migrate import migrate, settings_of, start_migrate, wait_for_end
-from tests.support.servers import Db, community_db
+from tests.support.servers import Db
 from vitals.signs import SIGN_KEYS
 
 DAYS = 33
@@ -26,11 +26,9 @@ LEVELS = [("vitals_1m", MINUTE), ("vitals_1h", HOUR), ("vitals_1d", DAY)]
 
 
 @pytest.fixture(scope="module")
-def db(make_community: MakeCommunity) -> Iterator[Db]:
+def db(make_migrated: MakeMigrated) -> Iterator[Db]:
     """33 days of readings, three of them past the retention, and all of them in the rollups."""
-    with make_community() as url:
-        made = community_db(url)
-        migrate(made).expect_success()
+    with make_migrated() as made:
         fill(made, DAYS)
         yield made
 

