@@ -19,15 +19,15 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 from rich.live import Live
 
 from alerts.settings import AlertsSettings
 from alerts.tui_table import CONNECTING, WAITING, AlertTable, Key, keys, line
-from mqtt.endpoint import configure_client
+from mqtt.endpoint import new_client
 from mqtt.failover import BrokerOrder
 from mqtt.tls import describe_tls_error
+from mqtt.wake_socket import WakeSocket
 from vitals.backoff import Backoff
 from vitals.errors import PermanentError
 from vitals.reading import MAX_TEXT
@@ -66,9 +66,7 @@ class AlertView:
         self._list = AlertTable(settings.topics, settings.alerts_client_id, by, ward, _now(), user=user is not None)
         self._events: SimpleQueue[BrokerEvent] = SimpleQueue()
         self._stopping = False
-        self._wake_out, self._wake_in = os.pipe()
-        os.set_blocking(self._wake_out, False)
-        os.set_blocking(self._wake_in, False)
+        self._wake = WakeSocket()
         topics = settings.topics
         self._filters = [
             (topics.alerts(ward or "+"), 1),
@@ -84,7 +82,7 @@ class AlertView:
     def stop(self) -> None:
         """End; may be called from a signal handler."""
         self._stopping = True
-        self._wake()
+        self._wake.wake()
 
     def run(self) -> None:
         """Watch until `q` or a signal; with a terminal on both sides as a screen, else as lines."""
@@ -109,7 +107,7 @@ class AlertView:
         keyboard = sys.stdin.fileno()
         typed = b""
         # A new size of the terminal is drawn at once, and Ctrl-Z would leave the alternate screen active.
-        signal.signal(signal.SIGWINCH, lambda *_: self._wake())
+        signal.signal(signal.SIGWINCH, lambda *_: self._wake.wake())
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         with key_by_key(keyboard), Live(console=console, screen=True, auto_refresh=False) as live:
             while not self._stopping:
@@ -167,23 +165,19 @@ class AlertView:
                 self._client.publish(asked.topic, asked.payload, qos=1)
             self._stopping = self._stopping or key == "quit"
 
-    def _wait(self, *readers: int) -> list[int]:
-        ready, _, _ = select.select([self._wake_out, *readers], [], [], FRAME)
-        if self._wake_out in ready:
-            os.read(self._wake_out, 4096)
+    def _wait(self, *readers: int) -> list[WakeSocket | int]:
+        watched: list[WakeSocket | int] = [self._wake, *readers]
+        ready, _, _ = select.select(watched, [], [], FRAME)
+        if self._wake in ready:
+            self._wake.drain()
         return ready
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it is full, so the other side will wake anyway
-            os.write(self._wake_in, b".")
 
     # --- the client, in its own thread ---
 
     def _make_client(self) -> mqtt.Client:
         broker = self._settings.broker
         # An id of the broker's choosing, no session.
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, transport=broker.transport)
-        configure_client(client, broker)
+        client = new_client(broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -193,7 +187,7 @@ class AlertView:
 
     def _enqueue(self, event: BrokerEvent) -> None:
         self._events.put(event)
-        self._wake()
+        self._wake.wake()
 
     def _on_connect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:

@@ -26,6 +26,7 @@ from mqtt.broker_features import Feature
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.host_clock import HostClock
+from mqtt.instance import Instance
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import ActiveRole
@@ -74,17 +75,18 @@ class Worker:
         self._stopping = False
         self._reloading = False
         self._wake = WakeSocket()
-        self._role = ActiveRole(
+        instance = Instance(
             settings.broker,
-            self._topics.service(self._service),
+            self._topics,
             "alerts",
-            f"an alert worker with the client id {self._service!r}",
-            "VITALFLOW_ALERTS_CLIENT_ID and VITALFLOW_ALERTS_WARDS",
+            self._service,
+            "an alert worker",
             lambda: self._stopping,
             log,
+            " and VITALFLOW_ALERTS_WARDS",
             [self._topics.rules(self._service)],  # every alert worker reads the status of all services
-            standby=standby,
         )
+        self._role = ActiveRole(instance, standby=standby)
         self._throttle = PollThrottle(PAUSE_S)
         self._received_at = 0.0
         self._rules = load(settings.rules_path)

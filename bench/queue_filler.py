@@ -7,10 +7,7 @@ window keeps it back; and the broker reports how many it dropped.
 import threading
 from datetime import UTC, datetime, timedelta
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
-from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.endpoint import BrokerEndpoint, new_client
 from mqtt.one_shot import connect_once
 from vitals.codec import encode
 from vitals.errors import PermanentError
@@ -34,11 +31,10 @@ def fill_queues(
 
     Raises PermanentError if the broker dropped any.
     """
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="filler")
+    client = new_client(broker, client_id="filler")
     slots = threading.Semaphore(IN_FLIGHT)
     client.max_inflight_messages_set(IN_FLIGHT)
     client.on_publish = lambda *_: slots.release()
-    configure_client(client, broker)
     client.connect(broker.host, broker.port)
     client.loop_start()
     start = datetime.now(UTC) - timedelta(seconds=messages / DEVICES)

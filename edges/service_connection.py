@@ -14,10 +14,10 @@ from typing import Any
 
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
-from mqtt.async_client import PublishDenied, publish, running, stay_connected
+from mqtt.async_client import PublishDenied, publish, running, stay_connected, subscribe
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
-from mqtt.instance import refuse_second_instance
+from mqtt.instance import Instance
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, State, encode_service_status
 from vitals.backoff import Backoff
 from vitals.log import WaitLog
@@ -59,11 +59,11 @@ class ServiceConnection:
         self._client_id = client_id
         self._filters = filters
         self._on_message = on_message
-        self._kind = service
         self._boot = time.time_ns()
         self._problem = ""
         self._problem_since: datetime | None = None
         self._stopping = asyncio.Event()
+        self._instance = Instance(broker, topics, service, client_id, "an edge", self._stopping.is_set, log)
         self._publishing = asyncio.Lock()  # the answer to one message must not be taken for that to another
         self._echo = asyncio.Event()
         self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
@@ -81,16 +81,7 @@ class ServiceConnection:
         begin   called before each subscription: what was retained before does not count
         work    runs once everything that is retained has arrived, until the connection ends; MqttError ends it
         """
-        await asyncio.to_thread(
-            refuse_second_instance,
-            self.order.broker,
-            self._service,
-            self._kind,
-            f"an edge with the client id {self._client_id!r}",
-            f"VITALFLOW_{self._kind.upper().replace('-', '_')}_CLIENT_ID",
-            self._stopping.is_set,
-            log,
-        )
+        await asyncio.to_thread(self._instance.refuse_second)
 
         async def use(client: Client) -> None:
             try:
@@ -118,8 +109,8 @@ class ServiceConnection:
     ) -> None:
         begin()
         self._echo.clear()
-        granted = await client.subscribe([(name, 1) for name in (*self._filters, self._service)])
-        if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
+        granted = await subscribe(client, [(name, 1) for name in (*self._filters, self._service)])
+        if not all(granted):
             raise MqttError("it refuses the subscription of the edges; see mosquitto's access list")
 
         async def send(topic: str, payload: bytes, retain: bool) -> None:

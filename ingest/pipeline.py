@@ -33,6 +33,7 @@ from mqtt.broker_features import Feature
 from mqtt.broker_log import LOG_TOPICS
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.instance import Instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle
 from mqtt.session import RETAINED_ONCE, SESSION_EXPIRY_S, Session, SessionTakenOver
@@ -71,13 +72,15 @@ class Pipeline:
         self._wake = WakeSocket()
         self._service_topic = settings.topics.service(settings.ingest_client_id)
         self._role = ActiveRole(
-            settings.broker,
-            self._service_topic,
-            "ingest",
-            f"an ingest with the client id {settings.ingest_client_id!r}",
-            "VITALFLOW_INGEST_CLIENT_ID",
-            lambda: self._stopping,
-            log,
+            Instance(
+                settings.broker,
+                settings.topics,
+                "ingest",
+                settings.ingest_client_id,
+                "an ingest",
+                lambda: self._stopping,
+                log,
+            ),
             standby=standby,
         )
         self._drain = drain

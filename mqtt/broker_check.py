@@ -15,13 +15,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from prometheus_client import CollectorRegistry, Gauge
 
 from mqtt.broker_features import WINDOW, Feature, Seen, judge
-from mqtt.endpoint import BrokerEndpoint, configure_client, connect_client
+from mqtt.endpoint import BrokerEndpoint, connect_client, new_client
 from mqtt.failover import BrokerOrder
 from mqtt.properties import expiry, packet_properties
 from vitals.errors import TransientError
@@ -48,15 +47,13 @@ class _Probe:
         self.connack: Properties | None = None
         self.saw_sys = threading.Event()
         self._answers: SimpleQueue[str] = SimpleQueue()
-        self._client = client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
+        self._client = client = new_client(
+            broker,
             client_id=f"probe-{secrets.token_hex(8)}",
-            transport=broker.transport,
             protocol=mqtt.MQTTv5,
             manual_ack=True,
             reconnect_on_failure=False,
         )
-        configure_client(client, broker)
         client.connect_timeout = ANSWER_S
         client.max_inflight_messages_set(2 * WINDOW)
         client.on_connect = self._on_connect

@@ -179,6 +179,16 @@ def configure_client(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
         client.ws_set_options(broker.websockets)
 
 
+def new_client(broker: BrokerEndpoint, **options: Any) -> "mqtt.Client":
+    """Return a paho client with transport, login and TLS of a broker; `options`: of its class."""
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    client = Client(CallbackAPIVersion.VERSION2, transport=broker.transport, **options)
+    configure_client(client, broker)
+    return client
+
+
 def connect_client(client: "mqtt.Client", broker: BrokerEndpoint, **options: Any) -> None:
     """Open the connection of a paho client; `options`: of its `connect`. Raises TransientError that says why not."""
     try:

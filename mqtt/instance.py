@@ -10,18 +10,82 @@ status, and waits for a heartbeat, because the status may be left over from a cr
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.one_shot import OneShotClient, SubscriptionRefused, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status
 from vitals.errors import PermanentError, TransientError
 from vitals.program import vitalflow_command
+from vitals.topics import Topics
 
 RETAINED_TIMEOUT_S = 3.0  # for the retained message
 AFTER_SUBACK_S = 0.5  # Mosquitto sends retained messages right after the SUBACK
 POLL_S = 0.2  # between two checks of `stopping`
 STANDBY_SERVICES = ("ingest", "alerts")
 HEARTBEAT_TIMEOUT_S = 2.5 * HEARTBEAT_S  # without a heartbeat for this long, "online" is a leftover
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The one process that may use a client id of a service.
+
+    service      whose rights its user at the broker has: ingest, alerts, station, edges
+    noun         the service in a sentence, as in "a station"
+    also         what else a second instance needs for itself, besides another client id
+    own_topics   topics that only the service's own user may read, if others may read its status
+    """
+
+    broker: BrokerEndpoint
+    topics: Topics
+    service: str
+    client_id: str
+    noun: str
+    stopping: Callable[[], bool]
+    log: logging.Logger
+    also: str = ""
+    own_topics: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return f"{self.noun} with the client id {self.client_id!r}"
+
+    @property
+    def topic(self) -> str:
+        """The topic of its status."""
+        return self.topics.service(self.client_id)
+
+    def refuse_second(self) -> int:
+        """Return the boot of the last instance, 0 if none is known.
+
+        Raises PermanentError if another process runs under this client id, or the broker's user may not use it.
+        """
+        boot = 0
+        for one in self.broker.candidates:  # of a list, the other instance may be at any
+            try:
+                last, runs = find_last_instance(one, self.topic, self.stopping, self.log, self.own_topics)
+            except SubscriptionRefused:
+                raise self.not_authorized(one) from None
+            if last is not None and runs:
+                can_wait = self.service in STANDBY_SERVICES and not self.broker.others
+                standby = "start this one with --standby, " if can_wait else ""
+                settings = f"VITALFLOW_{self.service.upper().replace('-', '_')}_CLIENT_ID{self.also}"
+                raise PermanentError(
+                    f"{self} is already running ({last}) at {one.address}; stop it first, {standby}or give this one "
+                    f"its own {settings}, and at a broker with access control its own user: {self._add('NAME')}"
+                )
+            boot = max(boot, 0 if last is None else last.boot)
+        return boot
+
+    def not_authorized(self, broker: BrokerEndpoint) -> PermanentError:
+        """Return the error for a user of a broker that may not act as this service."""
+        user = "a client without a user" if broker.username is None else f"the user {broker.username!r}"
+        return PermanentError(
+            f"the broker does not authorize {user} as {self}: each needs its own user of the same name; add it and "
+            f"take its settings: {self._add(self.client_id)}"
+        )
+
+    def _add(self, name: str) -> str:
+        return f"{vitalflow_command()} identity add-service {name} --service {self.service}"
 
 
 def find_last_instance(
@@ -62,54 +126,6 @@ def read_status(broker: BrokerEndpoint, service_topic: str) -> ServiceStatus | N
     if not subscribed:
         raise TransientError(f"no answer within {RETAINED_TIMEOUT_S:g} s")
     return None
-
-
-def refuse_second_instance(
-    broker: BrokerEndpoint,
-    service_topic: str,
-    service: str,
-    what: str,
-    settings: str,
-    stopping: Callable[[], bool],
-    log: logging.Logger,
-    own_topics: Sequence[str] = (),
-) -> int:
-    """Return the boot of the last instance, 0 if none is known.
-
-    Raises PermanentError if another process runs under this client id, or the broker's user may not use it.
-
-    service    ingest, alerts or station
-    what       the service and its client id, as in "a station with the client id 'station'"
-    settings   the variables to set for a second instance
-    own_topics topics that only the service's own user may read, if others may read its status
-    """
-    boot = 0
-    for one in broker.candidates:  # of a list, the other instance may be at any
-        try:
-            last, runs = find_last_instance(one, service_topic, stopping, log, own_topics)
-        except SubscriptionRefused:
-            raise not_authorized(one, service_topic, service, what) from None
-        if last is not None and runs:
-            standby = "start this one with --standby, " if service in STANDBY_SERVICES and not broker.others else ""
-            raise PermanentError(
-                f"{what} is already running ({last}) at {one.address}; stop it first, {standby}or give this one its "
-                f"own {settings}, and at a broker with access control its own user: {_add_service('NAME', service)}"
-            )
-        boot = max(boot, 0 if last is None else last.boot)
-    return boot
-
-
-def not_authorized(broker: BrokerEndpoint, service_topic: str, service: str, what: str) -> PermanentError:
-    """Return the error for a user of the broker that may not act as this service."""
-    user = "a client without a user" if broker.username is None else f"the user {broker.username!r}"
-    return PermanentError(
-        f"the broker does not authorize {user} as {what}: each needs its own user of the same name; add it and "
-        f"take its settings: {_add_service(service_topic.rpartition('/')[2], service)}"
-    )
-
-
-def _add_service(name: str, service: str) -> str:
-    return f"{vitalflow_command()} identity add-service {name} --service {service}"
 
 
 def _wait_for_heartbeat(

@@ -13,9 +13,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt.endpoint import BrokerEndpoint, configure_client, connect_client
+from mqtt.endpoint import BrokerEndpoint, connect_client, new_client
 from mqtt.properties import expiry
 from vitals.errors import TransientError
 
@@ -117,9 +116,8 @@ def _try(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> OneShotC
 def _connect(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> tuple[OneShotClient, threading.Event]:
     """Connect without waiting for the answer of the broker; the event is set once it has accepted the connection."""
     accepted = threading.Event()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, transport=broker.transport, protocol=mqtt.MQTTv5)
+    client = new_client(broker, protocol=mqtt.MQTTv5)
     one_shot = OneShotClient(client)
-    configure_client(client, broker)
 
     def on_connect(client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:

@@ -5,13 +5,10 @@ Then the standby connects with the same client id: the broker ends the connectio
 session with all that it has queued. Every standby publishes its own status below the service's.
 """
 
-import logging
 import random
 import time
-from collections.abc import Callable, Sequence
 
-from mqtt.endpoint import BrokerEndpoint
-from mqtt.instance import not_authorized, refuse_second_instance
+from mqtt.instance import Instance
 from mqtt.one_shot import OneShotClient, SubscriptionRefused, connect_once
 from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_status, encode_service_status
 from mqtt.session import SessionTakenOver
@@ -53,7 +50,7 @@ class ActiveWatch:
 
 
 class ActiveRole:
-    """The role of the one process of a service that acts. For the arguments see `refuse_second_instance`.
+    """The role of the one process of a service that acts.
 
     standby          wait for the role, where otherwise a process that has it is an error; raises PermanentError if the
                      broker is a list
@@ -61,20 +58,8 @@ class ActiveRole:
     problem          why it cannot take over, None if it can; both may be read from any thread
     """
 
-    def __init__(
-        self,
-        broker: BrokerEndpoint,
-        service_topic: str,
-        service: str,
-        what: str,
-        settings: str,
-        stopping: Callable[[], bool],
-        log: logging.Logger,
-        own_topics: Sequence[str] = (),
-        *,
-        standby: bool,
-    ) -> None:
-        if standby and broker.others:
+    def __init__(self, instance: Instance, *, standby: bool) -> None:
+        if standby and instance.broker.others:
             raise PermanentError(
                 "--standby needs one address in VITALFLOW_MQTT_URL: if a broker of a list was left and returns, both "
                 "processes would act; give the address of a proxy in front of the brokers (docs/broker-pair.md), or "
@@ -83,14 +68,7 @@ class ActiveRole:
         self.is_standing_by = self._standby = standby
         self.problem: str | None = None
         self._boot = 0  # of the newest instance that is known
-        self._broker = broker
-        self._topic = service_topic
-        self._service = service
-        self._what = what
-        self._settings = settings
-        self._stopping = stopping
-        self._log = log
-        self._own_topics = own_topics
+        self._instance = instance
         self._status = ServiceStatus.here("standby", time.time_ns())
         self._watch: ActiveWatch | None = None
 
@@ -99,43 +77,41 @@ class ActiveRole:
 
         Raises PermanentError if the broker's user may not act as the service, or without `standby` if another one acts.
         """
-        broker, topic, service, what = self._broker, self._topic, self._service, self._what
         if self._standby:
             self._wait()
             self.is_standing_by = False
             return self._boot
-        return refuse_second_instance(
-            broker, topic, service, what, self._settings, self._stopping, self._log, self._own_topics
-        )
+        return self._instance.refuse_second()
 
     def lose(self, error: SessionTakenOver) -> None:
         """Stand by again after a later instance took over; without `standby` raise the error."""
         if not self._standby:
             raise error
-        self._log.warning("%s", error)
+        self._instance.log.warning("%s", error)
         self._boot = max(self._boot, error.boot)
         self.is_standing_by = True
 
     def _wait(self) -> None:
-        filters = [(topic, 0) for topic in (self._topic, *self._own_topics)]
-        wait_log = WaitLog(f"the broker at {self._broker}", self._log.warning)
-        self._log.info("standing by: waiting until %s is gone", self._what)
-        while not self._stopping():
+        instance, broker = self._instance, self._instance.broker
+        filters = [(topic, 0) for topic in (instance.topic, *instance.own_topics)]
+        wait_log = WaitLog(f"the broker at {broker}", instance.log.warning)
+        instance.log.info("standing by: waiting until %s is gone", instance)
+        while not instance.stopping():
             self._watch = None
             try:
-                with connect_once(self._broker, filters) as client:
+                with connect_once(broker, filters) as client:
                     self._wait_connected(client)
                     return
             except SubscriptionRefused:
-                raise not_authorized(self._broker, self._topic, self._service, self._what) from None
+                raise instance.not_authorized(broker) from None
             except TransientError as error:
-                self.problem = f"not connected to the broker at {self._broker}: {error}"
+                self.problem = f"not connected to the broker at {broker}: {error}"
                 wait_log.waiting(str(error), time.monotonic())
                 time.sleep(POLL_S)
 
     def _wait_connected(self, client: OneShotClient) -> None:
         started, next_beat = time.monotonic(), 0.0
-        while not self._stopping():
+        while not self._instance.stopping():
             self._receive(client, POLL_S)
             now = time.monotonic()
             if self._watch is None:
@@ -149,7 +125,7 @@ class ActiveRole:
                 self.problem, next_beat = None, now + HEARTBEAT_S
                 self._receive(client, 0.0)
                 if gone and self._watch.is_gone(time.monotonic()):
-                    self._log.info("%s is gone; taking over", self._what)
+                    self._instance.log.info("%s is gone; taking over", self._instance)
                     return
 
     def _receive(self, client: OneShotClient, timeout_s: float) -> None:
@@ -164,6 +140,6 @@ class ActiveRole:
             message = client.next(0.0)
 
     def _publish_status(self, client: OneShotClient) -> None:
-        topic, expiry_s = f"{self._topic}/standby", int(3 * HEARTBEAT_S)
+        topic, expiry_s = f"{self._instance.topic}/standby", int(3 * HEARTBEAT_S)
         client.publish(topic, encode_service_status(self._status), retain=True, expiry_s=expiry_s)
         client.wait_for_publishes(ANSWER_TIMEOUT_S)

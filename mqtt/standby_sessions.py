@@ -17,11 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.endpoint import BrokerEndpoint, connect_client, new_client
 from mqtt.instance import find_last_instance
 from mqtt.one_shot import connect_once
 from mqtt.properties import packet_properties
@@ -159,14 +158,13 @@ def make_session(broker: BrokerEndpoint, client_id: str, filters: Sequence[tuple
 
     Raises TransientError if the broker is unreachable, or refuses the connection or a subscription.
     """
-    client = mqtt.Client(
-        CallbackAPIVersion.VERSION2,
+    client = new_client(
+        broker,
         client_id=broker.client_id(client_id),
         protocol=mqtt.MQTTv5,
         manual_ack=True,  # what the session has queued stays there
         reconnect_on_failure=False,
     )
-    configure_client(client, broker)
     client.connect_timeout = CONNECT_TIMEOUT_S
     present: list[bool] = []
     problem: list[str] = []
@@ -188,8 +186,8 @@ def make_session(broker: BrokerEndpoint, client_id: str, filters: Sequence[tuple
     # Of what is queued, as little as possible.
     properties = packet_properties(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_EXPIRY_S, ReceiveMaximum=1)
     deadline = time.monotonic() + ANSWER_S
+    connect_client(client, broker, clean_start=False, properties=properties)
     try:
-        client.connect(broker.host, broker.port, clean_start=False, properties=properties)
         while not (granted or problem):
             if client.loop(0.2) != mqtt.MQTT_ERR_SUCCESS and not problem:
                 raise TransientError("the connection ended before an answer")

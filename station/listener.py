@@ -13,7 +13,7 @@ from aiomqtt import Client, MqttError, Will
 
 from mqtt.async_client import publish, running, stay_connected, subscribe
 from mqtt.failover import BrokerOrder
-from mqtt.instance import refuse_second_instance
+from mqtt.instance import Instance
 from mqtt.service_status import ServiceStatus, State, encode_service_status
 from station.auth.password_salts import PasswordSalts
 from station.clock import present_time
@@ -53,10 +53,12 @@ class Listener:
 
     async def run(self) -> None:
         """Stay connected until `stop`; raises PermanentError if another station has the same client id."""
-        await asyncio.to_thread(self._refuse_a_second_instance)
+        client_id, stopping = self._settings.station_client_id, self._stopping.is_set
+        instance = Instance(self.order.broker, self._topics, "station", client_id, "a station", stopping, log)
+        await asyncio.to_thread(instance.refuse_second)
         await stay_connected(
             self.order,
-            self._settings.station_client_id,
+            client_id,
             lambda: Will(self._service, self._presence("offline"), qos=1, retain=True),
             self._stopping,
             self._run_connection,
@@ -127,17 +129,6 @@ class Listener:
                 raise MqttError("it does not answer")
 
     # --- the rest ---
-
-    def _refuse_a_second_instance(self) -> None:
-        refuse_second_instance(
-            self._settings.broker,
-            self._service,
-            "station",
-            f"a station with the client id {self._settings.station_client_id!r}",
-            "VITALFLOW_STATION_CLIENT_ID",
-            self._stopping.is_set,
-            log,
-        )
 
     def _presence(self, state: State) -> bytes:
         return encode_service_status(ServiceStatus.here(state, self._boot, broker=self.order.current.address))

@@ -11,7 +11,7 @@ from aiomqtt import Client, MqttError, ProtocolVersion, Will
 
 from edges.home_assistant.beds import Beds, BedView
 from edges.home_assistant.discovery import OFFLINE, ONLINE, REPEAT_S, Discovery, encode_state
-from mqtt.async_client import TIMEOUT_S, publish, running, stay_connected
+from mqtt.async_client import TIMEOUT_S, publish, running, stay_connected, subscribe
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.failover import BrokerOrder
 from vitals.backoff import Backoff
@@ -77,8 +77,8 @@ class Publisher:
         self._known.clear()
         self._sent.clear()
         self._received_own.clear()
-        granted = await client.subscribe([(name, 1) for name in (*self._discovery.retained, self._discovery.running)])
-        if any((code if isinstance(code, int) else code.value) >= 0x80 for code in granted):
+        granted = await subscribe(client, [(name, 1) for name in (*self._discovery.retained, self._discovery.running)])
+        if not all(granted):
             raise MqttError("it refuses the subscription; the user needs the rights edges-home-assistant")
         async with running(self._listen(client)):
             await publish(client, self._discovery.running, OFFLINE, retain=True)

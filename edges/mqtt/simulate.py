@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from devices.scenario import Scenario
 from devices.simulated_ward import simulated_ward
-from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.endpoint import BrokerEndpoint, new_client
 from vitals.sample import Sample
 
 _SENSORS = {
@@ -53,8 +52,7 @@ def simulate(
 @contextmanager
 def _connected(broker: BrokerEndpoint, client_id: str) -> Iterator[mqtt.Client]:
     """Stay connected for the time of the block."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, transport=broker.transport)
-    configure_client(client, broker)
+    client = new_client(broker, client_id=client_id)
     client.reconnect_delay_set(1, 5)
     client.connect_async(broker.host, broker.port, keepalive=15)
     client.loop_start()

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
-from mqtt.endpoint import BrokerEndpoint, configure_client
+from mqtt.endpoint import BrokerEndpoint, new_client
 from vitals.log import WaitLog
 
 log = logging.getLogger("edges")
@@ -48,15 +47,13 @@ class Subscriber:
         self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
         self._stopping = False
         self.problem = "connecting"
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
+        client = new_client(
+            broker,
             client_id=client_id,
             clean_session=False,
-            transport=broker.transport,
             protocol=mqtt.MQTTv311,
             manual_ack=True,
         )
-        configure_client(client, broker)
         client.reconnect_delay_set(*RETRY_S)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail

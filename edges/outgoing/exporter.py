@@ -19,7 +19,7 @@ from edges.outgoing.delivery import RETRY_S, Delivery
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue
 from mqtt.broker_metrics import BrokerMetrics
-from mqtt.instance import refuse_second_instance
+from mqtt.instance import Instance
 from mqtt.session import Session
 from mqtt.wake_socket import WakeSocket
 
@@ -60,7 +60,6 @@ class Exporter:
     def __init__(
         self, settings: EdgesOutSettings, source: Source, queue: Queue, delivery: Delivery, metrics: Metrics
     ) -> None:
-        self._settings = settings
         self._source = source
         self._queue = queue
         self._delivery = delivery
@@ -74,11 +73,20 @@ class Exporter:
         self._retry_at = 0.0
         self._file_problem = ""
         self._problem_since: datetime | None = None
-        self._service = settings.topics.service(settings.edges_out_client_id)
+        self._instance = Instance(
+            settings.broker,
+            settings.topics,
+            "edges-out",
+            settings.edges_out_client_id,
+            "a sender to other systems",
+            lambda: self._stopping,
+            log,
+            " and --queue",
+        )
         self._session = Session(
             settings.broker,
             settings.edges_out_client_id,
-            self._service,
+            self._instance.topic,
             list(source.subscriptions),
             window=WINDOW,
             boot=time.time_ns(),
@@ -101,16 +109,7 @@ class Exporter:
 
     def run(self) -> None:
         """Receive, queue, acknowledge, until `stop`."""
-        client_id = self._settings.edges_out_client_id
-        refuse_second_instance(
-            self._settings.broker,
-            self._service,
-            "edges-out",
-            f"a sender to other systems with the client id {client_id!r}",
-            "VITALFLOW_EDGES_OUT_CLIENT_ID and --queue",
-            lambda: self._stopping,
-            log,
-        )
+        self._instance.refuse_second()
         self._delivery.start()
         try:
             self._run()

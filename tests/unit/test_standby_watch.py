@@ -5,10 +5,12 @@ import logging
 import pytest
 
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.instance import Instance
 from mqtt.service_status import ServiceStatus
 from mqtt.standby import NO_STATUS_S, SILENCE_S, ActiveRole, ActiveWatch
 from mqtt.standstill import MAX_STANDSTILL_S, Standstill
 from vitals.errors import PermanentError
+from vitals.topics import Topics
 
 ONLINE, OFFLINE = ServiceStatus(state="online", boot=2), ServiceStatus(state="offline", boot=2)
 
@@ -62,5 +64,5 @@ def test_a_standby_at_a_list_of_brokers_is_refused() -> None:
     brokers = BrokerEndpoint.parse_list("mqtt://a,mqtt://b")
     with pytest.raises(PermanentError, match="one address in VITALFLOW_MQTT_URL"):
         ActiveRole(
-            brokers, "services/alerts", "alerts", "a worker", "X", lambda: True, logging.getLogger(), standby=True
+            Instance(brokers, Topics(), "alerts", "alerts", "a worker", lambda: True, logging.getLogger()), standby=True
         )
