@@ -27,11 +27,14 @@ WITH RECURSIVE bed AS (
         ORDER BY v.device_id DESC, v.time DESC, v.boot DESC, v.seq DESC LIMIT 1) AS next
 )
 SELECT newest.* FROM bed LEFT JOIN device_clock AS clock USING (device_id) CROSS JOIN LATERAL (
-    SELECT * FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time > now() - interval '1 day'
-      -- newest_device_time, written out: a call per bed cost more than all the rest.
-      AND v.time <= now() + interval '2 s' - coalesce(clock.clock_offset, interval '0')
-    ORDER BY v.time DESC, v.boot DESC, v.seq DESC LIMIT 1) AS newest;
+    -- Of one time the one that arrived last: a clock may count minutes, or stand still.
+    SELECT * FROM (
+        SELECT * FROM patient_vitals v
+        WHERE v.device_id = bed.device_id AND v.time > now() - interval '1 day'
+          -- newest_device_time, written out: a call per bed cost more than all the rest.
+          AND v.time <= now() + interval '2 s' - coalesce(clock.clock_offset, interval '0')
+        ORDER BY v.time DESC FETCH FIRST ROW WITH TIES) AS v
+    ORDER BY arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC, v.boot DESC, v.seq DESC LIMIT 1) AS newest;
 COMMENT ON VIEW last_reading IS 'the last reading of every bed with one in the last 24 hours';
 
 -- For beds without a recent reading, in functions, so that they run for those beds only. The times are literals of the
@@ -52,8 +55,9 @@ DECLARE
 BEGIN
     FOREACH days IN ARRAY ARRAY[2, 8, 32] LOOP
         RETURN QUERY EXECUTE format(
-            'SELECT * FROM patient_vitals WHERE device_id = %L AND time > %L AND time <= %L'
-            ' ORDER BY time DESC, boot DESC, seq DESC LIMIT 1',
+            'SELECT * FROM (SELECT * FROM patient_vitals WHERE device_id = %L AND time > %L AND time <= %L'
+            ' ORDER BY time DESC FETCH FIRST ROW WITH TIES) AS v'
+            ' ORDER BY arrival_time(received_at, time, arrival_lag_ms) DESC, boot DESC, seq DESC LIMIT 1',
             $1, now() - make_interval(days => days), newest_device_time($1));
         EXIT WHEN FOUND;
     END LOOP;
@@ -69,7 +73,7 @@ RETURNS float8 LANGUAGE sql STABLE AS $$
         SELECT arrival_time(v.received_at, v.time, v.arrival_lag_ms) AS at FROM patient_vitals v
         WHERE v.device_id = $1 AND v.time <= $3 AND v.time > now() - interval '2 days'
           AND v.time > $3 - coalesce(make_interval(secs => 3 * $2 + 70), interval '1 day')
-        ORDER BY v.time DESC LIMIT CASE WHEN $2 IS NULL THEN 40 ELSE 512 END
+        ORDER BY v.time DESC, at DESC LIMIT CASE WHEN $2 IS NULL THEN 40 ELSE 512 END
     ), chain AS (
         SELECT at, count(*) FILTER (WHERE pause >= interval '0.5 s') OVER (ORDER BY at) AS number
         FROM (SELECT at, at - lag(at) OVER (ORDER BY at) AS pause FROM arrival) AS arrival
@@ -205,12 +209,14 @@ DO $$
 DECLARE
     newest CONSTANT text := $join$
 LEFT JOIN LATERAL (
-    SELECT CASE WHEN v.%1$I IS NOT NULL THEN v.time END AS time, v.%1$I%2$s FROM patient_vitals v
-    WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age(%1$L)
-      AND v.time > now() - interval '2 days' AND (v.%1$I IS NOT NULL OR %1$L = ANY (v.sensor_off))
-      AND is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,
-                        bed.patient_id, present.patient_id, present.since, present.device_since)
-    ORDER BY v.time DESC LIMIT 1) AS %1$I ON true$join$;
+    SELECT CASE WHEN v.%1$I IS NOT NULL THEN v.time END AS time, v.%1$I%2$s FROM (
+        SELECT v.time, v.%1$I%2$s, v.received_at, v.arrival_lag_ms FROM patient_vitals v
+        WHERE v.device_id = bed.device_id AND v.time <= bed.time AND v.time >= bed.time - news2_max_age(%1$L)
+          AND v.time > now() - interval '2 days' AND (v.%1$I IS NOT NULL OR %1$L = ANY (v.sensor_off))
+          AND is_of_patient(v.patient_id, arrival_time(v.received_at, v.time, v.arrival_lag_ms), v.time,
+                            bed.patient_id, present.patient_id, present.since, present.device_since)
+        ORDER BY v.time DESC FETCH FIRST ROW WITH TIES) AS v  -- of one time the one that arrived last
+    ORDER BY arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC LIMIT 1) AS %1$I ON true$join$;
 BEGIN
     EXECUTE $view$
 CREATE OR REPLACE VIEW last_valid_vitals AS

@@ -182,6 +182,25 @@ def test_a_score_of_a_reading_from_a_clock_that_was_ahead_is_as_old_as_its_arriv
     assert db.one("SELECT age >= interval '2 minutes' FROM ward_now") is True
 
 
+def test_of_readings_of_one_time_that_which_arrived_last_is_shown(db: Db) -> None:
+    """Of a clock that counts minutes or stands still, on a device without numbers: a digest gives no order."""
+    with psycopg.connect(db.owner_url) as connection:
+        for second in range(20):
+            connection.execute(
+                "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, spo2, status, arrival_lag_ms)"
+                " VALUES (now() - interval '30 s', 'foreign', 0, hashint8extended(%s, 0), 'icu-1', %s, 'NORMAL', %s)",
+                (second, 97 if second < 15 else 70, 10_000 + 1000 * second),
+            )
+        connection.execute(
+            "INSERT INTO device_clock (device_id, clock_offset, changed_at) VALUES ('foreign', '30 s', now())"
+        )
+        shown = connection.execute(
+            "SELECT board.spo2, board.news2, board.age_s, news2_latest.total, ward_now.status"
+            " FROM ward_board AS board JOIN news2_latest USING (device_id) JOIN ward_now USING (device_id)"
+        ).fetchall()
+    assert shown == [(70, 3, 1, 3, "CRITICAL")]
+
+
 def test_a_bed_whose_clock_is_days_behind_is_on_the_ward_without_a_status(db: Db) -> None:
     with psycopg.connect(db.owner_url) as connection:
         connection.execute(
