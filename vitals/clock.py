@@ -184,11 +184,19 @@ class DeviceClock:
             together = self._last_time - time <= DISORDER >= arrival - self._last_arrival  # type: ignore[operator]
             earlier = ZERO if together and seq == self._seq else timedelta.resolution
             placed = _shifted(time, self.offset) - earlier
-            if lag - self.offset <= self._stale_after:
-                return Placement(placed, live=True, newest=False)
+            is_recent = lag - self.offset <= self._stale_after
             if seq == self._seq and time == self._last_time:
-                return self._placed(placed, live=False)
-            return self._place_old(time, arrival, lag, seq) or self._placed(placed, live=False)
+                return Placement(placed, live=is_recent, newest=False)
+            if is_recent and (self._run is None or time <= self._run.time):
+                self._run = _Run(time, arrival, time, arrival, backlog=False)
+                return Placement(placed, live=True, newest=False)
+            # If it follows another such one as fast as it was measured, the device counts anew, by a clock set back.
+            found = self._place_old(time, arrival, lag, seq)
+            if found is not None and found.live:
+                return found
+            return (
+                Placement(placed, live=True, newest=False) if is_recent else found or self._placed(placed, live=False)
+            )
         late = lag - self.offset
         if late < -AHEAD:
             if not 1 < seq <= self._seq or boot != self._boot:

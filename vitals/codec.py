@@ -6,6 +6,7 @@ again, slowly and field by field, to describe the problems and to keep what is v
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -318,8 +319,8 @@ def find_repeated_keys(payload: bytes) -> list[str]:
     found: dict[str, None] = {}
 
     def note(pairs: list[tuple[str, Any]]) -> None:
-        keys = [key for key, _ in pairs]
-        found.update(dict.fromkeys(key for key in keys if keys.count(key) > 1))
+        keys = Counter(key for key, _ in pairs)
+        found.update(dict.fromkeys(key for key, count in keys.items() if count > 1))
 
     try:
         json.loads(payload.decode("utf-8-sig"), object_pairs_hook=note)

@@ -172,7 +172,8 @@ class Observations:
         for reading in decoded.readings:
             self._take_reading(reading, arrival)
         unknown = find_unknown_keys(payload) if decoded.unknown_keys else ()
-        for counter, keys in ((self.unknown_keys, unknown), (self.repeated_keys, find_repeated_keys(payload))):
+        repeated = find_repeated_keys(payload) if decoded.readings else ()
+        for counter, keys in ((self.unknown_keys, unknown), (self.repeated_keys, repeated)):
             for key in keys:
                 if key in counter or len(counter) < MAX_NAMES:
                     counter[key] += 1

@@ -215,6 +215,21 @@ def test_a_device_without_boots_whose_start_sets_its_clock_right_is_live_at_once
     assert device.live == [True] * 5
 
 
+@pytest.mark.parametrize("behind", [5, 38, 59, 600])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_device_without_boots_whose_start_sets_its_clock_back_is_live_from_its_second_moment(
+    behind: float, parts: int
+) -> None:
+    device = Device()
+    for second in range(60):
+        again = second >= 40
+        for part in range(parts):
+            arrival = NOW + s(second + 0.02 * part)
+            seq = (second - 40 * again) * parts + part + 1
+            device.send(NOW + s(second - behind * again), arrival, seq=seq)
+    assert all(found.newest and arrival - found.time <= RIGHT for arrival, found in device.placed[41 * parts :])
+
+
 def test_backlogs_of_two_boots_are_placed_no_later_than_they_arrive_and_hold_no_live_reading_up() -> None:
     device = Device()
     for number in range(10):  # of the boot before the clock began anew
