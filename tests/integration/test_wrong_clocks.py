@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,11 +33,6 @@ def send(client: mqtt.Client, ahead_s: float = 0, *, whole_seconds: bool = False
     if whole_seconds:
         moment = moment.replace(microsecond=0)
     client.publish(TOPIC, json.dumps({"time": moment.isoformat(), **fields}), qos=1).wait_for_publish(5)
-
-
-def as_reader(db: Db) -> Db:
-    """As the services' role, which has jit = off: compiling `ward_board` takes seconds, and beds become silent."""
-    return replace(db, owner_url=db.reader_url)
 
 
 def test_one_message_per_sign_of_the_same_second_is_stored_and_shown_whole(
@@ -89,7 +83,6 @@ def test_a_device_whose_values_are_never_usable_is_not_normal(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(broker.url, db)
-    db = as_reader(db)
     with device(broker) as client:
         for number in (1, 2, 3):
             send(client, boot=7, seq=number, spo2="--", heart_rate="n/a")
@@ -114,7 +107,6 @@ def test_a_clock_that_is_ahead_and_then_right_hides_no_value(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(broker.url, db)
-    db = as_reader(db)
     with device(broker) as client:
         for _ in range(3):
             send(client, ahead_s=60, spo2=98)
@@ -146,7 +138,6 @@ def test_a_device_that_reconnects_without_a_birth_is_not_offline(
     broker: BrokerServer, db: Db, make_ingest: MakeIngest
 ) -> None:
     make_ingest(broker.url, db)
-    db = as_reader(db)
     with device(broker) as client:
         status = json.dumps({"state": "offline", "boot": 1})
         client.publish("vitalflow/status/icu-1/foreign", status, qos=1, retain=True).wait_for_publish(5)

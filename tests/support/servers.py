@@ -1,5 +1,6 @@
-"""A test's database and its logins, the template that it is copied from, and waiting for a condition."""
+"""A test's database and its logins, what it is copied from, and waiting for a condition."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,16 @@ from psycopg import sql
 
 from sql.migrate import INGEST_ROLE, NAMES_ROLE, READER_ROLE, connect, migrate
 from stack.binaries import ServerBinaries
-from stack.servers import OWNER, POSTGRES, BrokerServer, DatabaseServer, Server, describe_exit, ensure_database
+from stack.servers import (
+    OWNER,
+    POSTGRES,
+    BrokerServer,
+    DatabaseServer,
+    Server,
+    describe_exit,
+    ensure_database,
+    free_port,
+)
 
 TEMPLATE = "vitalflow_template"
 S = TypeVar("S", BrokerServer, DatabaseServer)
@@ -104,6 +114,8 @@ def make_template(server: DatabaseServer) -> None:
     with connect(server.url(TEMPLATE)) as connection:
         migrate(connection, logins(server, TEMPLATE), lambda _: None)
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        # As for the role of the readers: compiling a query of `ward_board` takes a second of processor each time.
+        connection.execute("ALTER ROLE vitalflow SET jit = off")
         # TimescaleDB's scheduler connects to every database; one that is connected to cannot be copied.
         connection.execute("ALTER DATABASE vitalflow_template ALLOW_CONNECTIONS false")
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [TEMPLATE])
@@ -117,6 +129,25 @@ def new_database(server: DatabaseServer) -> Db:
     return db_of(server, OWNER)
 
 
+def copy_of_server(
+    binaries: ServerBinaries, server: DatabaseServer, name: str, log: Path, *options: str
+) -> DatabaseServer:
+    """Copy the data of a running server for another one, not started yet. `options`: of pg_basebackup."""
+    folder = binaries.new_folder(f"{name}/database", POSTGRES)
+    line = [f"{binaries.postgresql}/pg_basebackup", "-D", binaries.path_inside(folder / "cluster"), "--no-sync"]
+    line += ["--checkpoint=fast", "-d", server.url("postgres"), *options]
+    subprocess.run(binaries.command(POSTGRES, *line), check=True, capture_output=True)
+    return DatabaseServer(binaries, name, free_port(), log, server.password, fsync="off")
+
+
+def use_template(server: DatabaseServer) -> Db:
+    """Make the template of a copied server its database."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("ALTER DATABASE vitalflow_template RENAME TO vitalflow")
+        connection.execute("ALTER DATABASE vitalflow ALLOW_CONNECTIONS true")
+    return db_of(server, OWNER)
+
+
 def logins(server: DatabaseServer, name: str) -> dict[str, str]:
     return {
         INGEST_ROLE: server.url(name, INGEST_ROLE, INGEST_PASSWORD),
@@ -127,7 +158,9 @@ def logins(server: DatabaseServer, name: str) -> dict[str, str]:
 
 def copy_of_template(server: DatabaseServer, name: str) -> Db:
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        order = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        order = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+            sql.Identifier(name), sql.Identifier(TEMPLATE)
+        )
         connection.execute(order)
     return db_of(server, name)
 

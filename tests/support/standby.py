@@ -8,18 +8,14 @@ import psutil
 import psycopg
 
 from stack.binaries import ServerBinaries
-from stack.servers import POSTGRES, DatabaseServer, free_port
-from tests.support.servers import eventually
+from stack.servers import DatabaseServer
+from tests.support.servers import copy_of_server, eventually
 
 
 def start_standby(binaries: ServerBinaries, primary: DatabaseServer, name: str, log: Path) -> DatabaseServer:
     """Copy a primary and start the copy as its hot standby, which calls itself by `name`."""
-    folder = binaries.new_folder(f"{primary.folder.parent.name}-{name}/database", POSTGRES)
-    line = [f"{binaries.postgresql}/pg_basebackup", "-D", binaries.path_inside(folder / "cluster"), "-R"]
-    line += ["--checkpoint=fast", "-d", f"{primary.url('postgres')}?application_name={name}"]
-    subprocess.run(binaries.command(POSTGRES, *line), check=True, capture_output=True)
-    port = free_port()
-    standby = DatabaseServer(binaries, folder.parent.name, port, log, primary.password, fsync="off")
+    options = ("-R", "-d", f"{primary.url('postgres')}?application_name={name}")
+    standby = copy_of_server(binaries, primary, f"{primary.folder.parent.name}-{name}", log, *options)
     standby.start()
     return standby
 
