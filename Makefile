@@ -38,7 +38,8 @@ down: ## stop what `make up` started; the data stays
 env: ## for Docker: write .env and the secrets that docker-compose.yml needs
 	@$(PYTHON) -m stack.envfile
 
-test: check js-check docs setup ## every check and every test, on real servers and in a real browser; prints the coverage
+test: setup ## every check and every test, on real servers and in a real browser; prints the coverage
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync check js-check docs
 	@$(PY) -m tests.support.chromium
 	@$(PY) -m tests.support.prometheus
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
