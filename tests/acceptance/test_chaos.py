@@ -10,12 +10,12 @@ from tests.fixtures.counts import ReportCount
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 60
+SECONDS = 40  # about one fault of each kind
 # `disk` takes root and a mount: `vitalflow bench chaos` does it where it may.
 VICTIMS = ("ingest", "alerts", "broker", "database", "devices", "links")
 
 
-def test_a_minute_of_kills_cuts_and_stalls_loses_nothing(report_count: ReportCount) -> None:
+def test_kills_cuts_and_stalls_lose_nothing(report_count: ReportCount) -> None:
     with environment() as servers:
         report = chaos(servers, SECONDS, VICTIMS, 250, 2026, lambda line: print(line, file=sys.stderr))  # noqa: T201
     report_count(f"{sum(report.faults.values())} faults, {report.kills} of them kills; {report.alerts_due} alerts due")

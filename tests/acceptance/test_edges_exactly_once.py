@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 BEDS = [f"bed-{number:02}" for number in range(1, 9)]
 INTERVAL_S = 0.05
-ROUNDS = int(os.environ.get("VITALFLOW_TEST_EDGE_ROUNDS", "3"))  # of each victim
+ROUNDS = int(os.environ.get("VITALFLOW_TEST_EDGE_ROUNDS", "2"))  # of each victim
 
 
 Prepared = tuple[Path, Callable[[int, str, float], RepeatingSender], Sequence[str]]

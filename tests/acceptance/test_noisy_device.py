@@ -17,7 +17,7 @@ from tests.support.servers import eventually
 BOUND = 3.0
 GIGABIT = 117e6  # bytes a second: all that a network of 1 Gbit/s carries
 MANY = 30_000 * 150.0  # bytes a second of small messages: as many as 30,000 monitors send
-FLOOD = 6.0  # seconds
+FLOOD = 4.0  # seconds
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,13 +115,30 @@ def free_ports() -> int:
     )
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(StackDir.at(tmp_path / "stack"), free_ports())
+@contextmanager
+def stack_in(folder: Path) -> Iterator[Stack]:
+    """One that is not started; wiped afterwards."""
+    stack = Stack(StackDir.at(folder / "stack"), free_ports())
     yield stack
     ended = stack.run("down", "--wipe")
     assert ended.returncode == 0, ended.stderr
     assert stack.left_over() == []
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with stack_in(tmp_path) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One that runs, for tests that leave it running: each start costs 12 s of processor."""
+    with stack_in(tmp_path_factory.mktemp("running")) as stack:
+        begun = stack.up("--detach")
+        assert begun.returncode == 0, begun.stderr
+        until(lambda: stack.rows() > 0, "a first row")
+        yield stack
 
 
 def test_up_serves_down_leaves_nothing_and_wipe_deletes_the_data(stack: Stack) -> None:
@@ -189,18 +207,16 @@ def test_at_an_address_of_other_machines_only_the_broker_listens_and_only_with_t
     assert connects(replace(without_name, tls=False)) not in ("Success", "Not authorized"), "without TLS"
 
 
-def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
-    assert stack.up("--detach").returncode == 0
-    until(lambda: stack.rows() > 0, "a first row")
-    environ = os.environ | {"PYTHON": sys.executable, "STACK": str(stack.home.folder)}
+def test_the_exports_work_in_a_shell_as_pasted(shared: Stack) -> None:
+    environ = os.environ | {"PYTHON": sys.executable, "STACK": str(shared.home.folder)}
     shown = subprocess.run(["sh", "-c", PASTED], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False)
     assert shown.stdout.splitlines()[0] == "t", shown.stderr
     assert '"seq"' in shown.stdout
 
-    line = ["edges", "hl7", "simulate", "--to", f"127.0.0.1:{Ports(stack.port_base).hl7}", "--interval", "0.2"]
+    line = ["edges", "hl7", "simulate", "--to", f"127.0.0.1:{Ports(shared.port_base).hl7}", "--interval", "0.2"]
     sender = Forked(line)
     try:
-        exports = dict(re.findall(r"^export (VITALFLOW_\w+)='?(.*?)'?$", stack.run("env").stdout, re.MULTILINE))
+        exports = dict(re.findall(r"^export (VITALFLOW_\w+)='?(.*?)'?$", shared.run("env").stdout, re.MULTILINE))
 
         def stored() -> bool:
             with psycopg.connect(exports["VITALFLOW_READER_URL"]) as reader:
@@ -214,42 +230,40 @@ def test_the_exports_work_in_a_shell_as_pasted(stack: Stack) -> None:
 
 
 @pytest.mark.slow
-def test_whatever_is_killed_comes_back_and_readings_flow_again(stack: Stack) -> None:
-    assert stack.up("--detach").returncode == 0
+def test_whatever_is_killed_comes_back_and_readings_flow_again(shared: Stack) -> None:
     for name in ("ingest", "alerts", "database", "broker", "devices"):
-        until(lambda: stack.run("status").returncode == 0, "all up")
-        before = stack.running(name)
+        until(lambda: shared.run("status").returncode == 0, "all up")
+        before = shared.running(name)
         began = time.monotonic()
-        stack.kill(name)
+        shared.kill(name)
 
         def back(name: str = name, before: Running = before) -> bool:
-            now = stack.running(name)
+            now = shared.running(name)
             return now.serves and now.pid != before.pid
 
         until(back, f"{name} back")
         came_back = time.monotonic() - began
-        rows = stack.rows()
-        until(lambda rows=rows: stack.rows() > rows, f"rows after the death of {name}")  # type: ignore[misc]
+        rows = shared.rows()
+        until(lambda rows=rows: shared.rows() > rows, f"rows after the death of {name}")  # type: ignore[misc]
         flows = time.monotonic() - began
         sys.stdout.write(f"kill -9 {name}: serves after {came_back:.1f} s, rows flow after {flows:.1f} s\n")
-        assert stack.running(name).restarts == 1
-    assert "open alerts read back" in stack.run("logs", "alerts").stdout
-    log = stack.run("logs", "supervisor").stdout
+        assert shared.running(name).restarts == 1
+    assert "open alerts read back" in shared.run("logs", "alerts").stdout
+    log = shared.run("logs", "supervisor").stdout
     assert "ingest ended with signal 9" in log
 
 
-def test_the_alert_worker_starts_without_the_database(stack: Stack) -> None:
-    assert stack.up("--detach").returncode == 0
-    database, before = stack.running("database").pid, stack.running("alerts")
+def test_the_alert_worker_starts_without_the_database(shared: Stack) -> None:
+    database, before = shared.running("database").pid, shared.running("alerts")
     os.kill(database, signal.SIGSTOP)
     try:
-        stack.kill("alerts")
-        until(lambda: stack.running("alerts").serves and stack.running("alerts").pid != before.pid, "alerts back")
+        shared.kill("alerts")
+        until(lambda: shared.running("alerts").serves and shared.running("alerts").pid != before.pid, "alerts back")
     finally:
         os.kill(database, signal.SIGCONT)
-    ports = Ports(stack.port_base)
+    ports = Ports(shared.port_base)
     names = [service.name for service in services(ports, 3)]
-    order = [running.name for running in stack.state().processes]
+    order = [running.name for running in shared.state().processes]
     assert order.index("alerts") < order.index("database"), "at the start of the stack neither"
     assert set(names) <= set(order)
 
