@@ -8,9 +8,10 @@ import asyncio
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from bench.environment import Environment
 from bench.report import Figures, Log
@@ -43,34 +44,45 @@ def edges(servers: Environment, messages: int, log: Log) -> Figures:
     beds = [f"bed-{number:02}" for number in range(CONNECTIONS)]
     site = servers.folder / "site.toml"
     site.write_text(site_text(beds))
-    rows = []
+
+    def measure(name: str, edge: EdgeProcess, number: int) -> tuple[float, ...]:
+        ready = _reports(beds, messages // CONNECTIONS, number)
+        texts = [message.decode() for of_bed in ready[:2] for message in of_bed[:200]]
+        parsed = _measure(len(texts), time.process_time, partial(deque, map(hl7.parse, texts), 0))
+        received = measure_edge(edge, _send, ready)
+        log(f"broker {name}: {received[0]:.0f} messages/s acknowledged, {parsed[0]:.0f}/s parsed by python-hl7")
+        return *received, *parsed, received[0] / parsed[0]
+
+    rows = [
+        {
+            "broker": name,
+            "acknowledged_per_s": round(rate),
+            "python_hl7_per_s": round(parsed_rate),
+            "ratio": round(ratio, 2),
+            "cpu_us": round(cpu),
+            "python_hl7_cpu_us": round(parsed_cpu),
+        }
+        for name, (rate, cpu, parsed_rate, parsed_cpu, ratio) in medians(servers, site, "hl7", measure)
+    ]
+    return {"connections": CONNECTIONS, "messages": messages, "rates": rows}
+
+
+def medians(
+    servers: Environment, site: Path, kind: str, measure: Callable[[str, EdgeProcess, int], tuple[float, ...]]
+) -> Iterator[tuple[str, list[float]]]:
+    """Yield the state of the broker and the medians of ROUNDS calls of `measure`, without a broker and with one.
+
+    measure   takes the state of the broker, the edge, and the number of the round
+    """
     for name, url in (("unreachable", f"mqtt://127.0.0.1:{free_port()}"), ("publishing", servers.broker.url)):
-        inbox, journal = servers.folder / f"{name}.db", servers.folder / f"{name}.log"
-        edge = EdgeProcess({"VITALFLOW_MQTT_URL": url}, site, inbox, journal).start(wait=False)
-        eventually(partial(listens, edge), 30, "the edge listens")
-        rounds = []
+        inbox, journal = servers.folder / f"{kind}-{name}.db", servers.folder / f"{kind}-{name}.log"
+        edge = EdgeProcess({"VITALFLOW_MQTT_URL": url}, site, inbox, journal, kind=kind).start(wait=False)
+        eventually(partial(_listens, edge), 30, "the edge listens")
         try:
-            for number in range(ROUNDS):
-                ready = _reports(beds, messages // CONNECTIONS, number)
-                texts = [message.decode() for of_bed in ready[:2] for message in of_bed[:200]]
-                parsed = _measure(len(texts), time.process_time, partial(deque, map(hl7.parse, texts), 0))
-                received = measure_edge(edge, _send, ready)
-                rounds.append((*received, *parsed, received[0] / parsed[0]))
-                log(f"broker {name}: {received[0]:.0f} messages/s acknowledged, {parsed[0]:.0f}/s parsed by python-hl7")
+            rounds = [measure(name, edge, number) for number in range(ROUNDS)]
         finally:
             edge.stop()
-        rate, cpu, parsed_rate, parsed_cpu, ratio = (statistics.median(column) for column in zip(*rounds, strict=True))
-        rows.append(
-            {
-                "broker": name,
-                "acknowledged_per_s": round(rate),
-                "python_hl7_per_s": round(parsed_rate),
-                "ratio": round(ratio, 2),
-                "cpu_us": round(cpu),
-                "python_hl7_cpu_us": round(parsed_cpu),
-            }
-        )
-    return {"connections": CONNECTIONS, "messages": messages, "rates": rows}
+        yield name, [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def _measure(messages: int, cpu_s: Callable[[], float], work: Callable[[], object]) -> tuple[float, float]:
@@ -94,7 +106,7 @@ def measure_edge(edge: EdgeProcess, send: Send, ready: Sequence[Sequence[bytes]]
     return _measure(sum(map(len, ready)), cpu_s, lambda: asyncio.run(send_all()))
 
 
-def listens(edge: EdgeProcess) -> bool:
+def _listens(edge: EdgeProcess) -> bool:
     """Return whether the edge has logged that it listens."""
     return "listening for" in edge.said()
 

@@ -4,17 +4,13 @@ The commits are synced to the disk, and the broker is unreachable in the first r
 """
 
 import asyncio
-import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
-from bench.edges import CONNECTIONS, ROUNDS, listens, measure_edge
+from bench.edges import CONNECTIONS, measure_edge, medians
 from bench.environment import Environment
 from bench.report import Figures, Log
-from stack.servers import free_port
 from tests.support.edge import EdgeProcess
-from tests.support.servers import eventually
 from tests.support.webhook import SECRET, heart_rates, webhook_site
 
 
@@ -22,21 +18,17 @@ def webhooks(servers: Environment, documents: int, log: Log) -> Figures:
     """Send so many documents of one reading in each round; return documents per second that were kept before 2xx."""
     devices = [f"phone-{number:02}" for number in range(CONNECTIONS)]
     site = webhook_site(servers.folder, devices)
-    rows = []
-    for name, url in (("unreachable", f"mqtt://127.0.0.1:{free_port()}"), ("publishing", servers.broker.url)):
-        inbox, journal = servers.folder / f"webhook-{name}.db", servers.folder / f"webhook-{name}.log"
-        edge = EdgeProcess({"VITALFLOW_MQTT_URL": url}, site, inbox, journal, kind="webhook").start(wait=False)
-        eventually(partial(listens, edge), 30, "the edge listens")
-        rounds = []
-        try:
-            for number in range(ROUNDS):
-                ready = [_requests(device, documents // CONNECTIONS, number) for device in devices]
-                rounds.append(measure_edge(edge, _send, ready))
-                log(f"broker {name}: {rounds[-1][0]:.0f} documents/s kept and answered")
-        finally:
-            edge.stop()
-        rate, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
-        rows.append({"broker": name, "documents_per_s": round(rate), "cpu_us": round(cpu)})
+
+    def measure(name: str, edge: EdgeProcess, number: int) -> tuple[float, ...]:
+        ready = [_requests(device, documents // CONNECTIONS, number) for device in devices]
+        found = measure_edge(edge, _send, ready)
+        log(f"broker {name}: {found[0]:.0f} documents/s kept and answered")
+        return found
+
+    rows = [
+        {"broker": name, "documents_per_s": round(rate), "cpu_us": round(cpu)}
+        for name, (rate, cpu) in medians(servers, site, "webhook", measure)
+    ]
     return {"connections": CONNECTIONS, "documents": documents, "rates": rows}
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from vitals.fhir_ids import ObservationKey, device_id, observation_id, patient_id
 from vitals.signs import BLOOD_PRESSURE, DIASTOLIC, SIGN_KEYS, SIGNS, SYSTOLIC, Sign
+from vitals.version import VERSION
 
 Resource = dict[str, Any]
 
@@ -26,6 +27,21 @@ PROFILES = "http://hl7.org/fhir/StructureDefinition/"
 PATIENT_SYSTEM = "urn:vitalflow:patient"
 DEVICE_SYSTEM = "urn:vitalflow:device"
 VITAL_SIGNS = "vital-signs"
+
+
+def capability(software: str, about: str, date: str, formats: Sequence[str], rest: Resource) -> Resource:
+    """Return a CapabilityStatement of this version; `rest`: what the server can do."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": date,
+        "kind": "instance",
+        "software": {"name": software, "version": VERSION},
+        "implementation": {"description": about},
+        "fhirVersion": "4.0.1",
+        "format": [*formats],
+        "rest": [{"mode": "server", **rest}],
+    }
 
 
 @dataclass(frozen=True, slots=True)

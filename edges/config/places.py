@@ -70,6 +70,16 @@ def find_place(site: Site, location: Location) -> Place:
     return fitting[0]
 
 
+def place_or_problem(site: Site, location: Location) -> tuple[Place | None, Location | None, str]:
+    """Return the place that a location fits, or the location, if a later site may name it, and why there is none."""
+    try:
+        return find_place(site, location), None, ""
+    except UnclearPlace as error:
+        return None, None, str(error)
+    except UnknownPlace as error:
+        return None, location, str(error)
+
+
 def _is_readable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from edges.config.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
+from edges.config.places import Location, PlacedReading, place_or_problem
 from edges.config.site import Place, Site, Source
 from edges.fhir.content import read_json, read_lines
 from edges.fhir.observations import Part, parts_of
@@ -202,12 +202,7 @@ def _group_of(resource: Element, resources: Resources, site: Site, source: Sourc
     if owner := object_of(device.resource, "source"):  # of a DeviceMetric: the Device that measures
         equipment |= equipment_of(resources.follow(device.resource, owner))
     location = Location(equipment=frozenset(equipment), patient=patient or "", source=source.name)
-    try:
-        return _Group(patient, find_place(site, location))
-    except UnclearPlace as error:
-        return _Group(patient, problem=str(error))
-    except UnknownPlace as error:
-        return _Group(patient, location=location, problem=str(error))
+    return _Group(patient, *place_or_problem(site, location))
 
 
 def _decide_groups(
@@ -233,7 +228,7 @@ def _decide_groups(
             if group.location is None:
                 lost |= {verdict.observation.segment for verdict in of_group}
             placed += [PlacedReading(reading, None, None, group.problem, group.location) for reading in readings]
-            verdicts += [_without_place(verdict, group.problem) for verdict in of_group]
+            verdicts += [verdict.without_place(group.problem) for verdict in of_group]
             continue
         ward, device = group.place.ward, group.place.device
         problem = f"several patients are at {ward}/{device} at one time"
@@ -244,16 +239,10 @@ def _decide_groups(
                 placed.append(PlacedReading(reading, ward, device))
         lost |= {verdict.observation.segment for verdict in of_group if (device, verdict.observation.time) in clashes}
         verdicts += [
-            _without_place(verdict, problem) if (device, verdict.observation.time) in clashes else verdict
+            verdict.without_place(problem) if (device, verdict.observation.time) in clashes else verdict
             for verdict in of_group
         ]
     return placed, lost
-
-
-def _without_place(verdict: Verdict, problem: str) -> Verdict:
-    if verdict.reason is not Reason.USED:
-        return verdict
-    return Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem)
 
 
 def _answer(entry: Entry, verdicts: Sequence[Verdict], lost: Set[int]) -> Answer:

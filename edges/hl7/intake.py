@@ -15,6 +15,7 @@ from edges.inbox.entry import MAX_TEXT, Entry, Unused, entry_key, unused_of
 from edges.inbox.inbox import Inbox
 from edges.observations.episodic import NONE, History
 from edges.observations.observed import Reason
+from edges.service.keeping import keep
 from edges.service.metrics import Metrics
 from vitals.errors import TransientError
 
@@ -42,42 +43,35 @@ class Intake:
         if report.outcome is not Outcome.ACCEPT:
             messages.labels("rejected" if report.outcome is Outcome.REJECT else "error").inc()
             return received.answers
-        refusal = self._refuse(report)
-        if refusal is not None:
-            messages.labels("rejected" if refusal[0] is Outcome.REJECT else "error").inc()
-            return acknowledge(received.message, *refusal, now)
-        try:
-            taken = await self._inbox.take(entry_of(content, received, self._site, now, self._known))
-        except TransientError as error:
+        if isinstance(report, Report) and (problem := self._find_problem(report)):
             messages.labels("error").inc()
+            return acknowledge(received.message, Outcome.ERROR, Error(204, problem), now)
+        entry = entry_of(content, received, self._site, now, self._known)
+        counts = report.counts if isinstance(report, Report) else {}
+        try:
+            taken = await keep(self._inbox, self._metrics, entry, counts, "accepted")
+        except TransientError as error:
             return acknowledge(received.message, Outcome.ERROR, Error(207, str(error)), now)
-        messages.labels("repeated" if taken.repeated else "accepted").inc()
         if isinstance(report, Report):
             # only now: what was not kept is no repeat when it is sent again
             self._known.add(report.episodes, report.measured)
-        if not taken.repeated:
-            self._count(report)
+        elif not taken.repeated:
+            self._count_admissions(report)
         return taken.answers
 
-    def _count(self, report: Report | AdmissionReport) -> None:
-        if isinstance(report, Report):
-            for reason, count in report.counts.items():
-                self._metrics.observations.labels(reason).inc(count)
-            return
+    def _count_admissions(self, report: AdmissionReport) -> None:
         for reason, count in report.counts.items():
             if reason != AdmissionReason.USED:  # what an event did is counted when it is applied
                 self._metrics.admissions.labels(reason).inc(count)
         if report.events:
             self._on_admission()
 
-    def _refuse(self, report: Report | AdmissionReport) -> tuple[Outcome, Error] | None:
-        """Return how a message is refused that could be read, or None."""
-        if isinstance(report, AdmissionReport):
-            return None
+    def _find_problem(self, report: Report) -> str:
+        """Return why a message that could be read is refused; empty: it is not."""
         source = self._site.source_named(report.source)
         if source.unknown == "AE" and report.readings and not any(item.device for item in report.readings):
-            return Outcome.ERROR, Error(204, report.readings[0].problem)
-        return None
+            return report.readings[0].problem
+        return ""
 
 
 def entry_of(content: bytes, received: Received, site: Site, now: datetime, known: History = NONE) -> Entry:

@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 
 from edges.config.code_tables import Code
-from edges.config.places import Location, PlacedReading, UnclearPlace, UnknownPlace, find_place
+from edges.config.places import Location, PlacedReading, place_or_problem
 from edges.config.site import Place, Site, Source
 from edges.hl7.acks import Error, Outcome
 from edges.hl7.er7 import Message, Segment, Separators, component_of, element_of, value_of
@@ -102,12 +102,9 @@ def read_report(message: Message, site: Site, received: datetime, known: History
     groups = [group for group in _groups(message) if group.observations]
     for group in groups:
         group.patient = patient_number(group.pid, 3, site.patients)
-        try:
-            group.place = find_place(site, location := location_of(header, group.pv1, 3, group.equipment))
-        except UnclearPlace as error:
-            group.problem = str(error)
-        except UnknownPlace as error:
-            group.problem, group.location = str(error), location
+        location = location_of(header, group.pv1, 3, group.equipment)
+        group.place, group.location, problem = place_or_problem(site, location)
+        group.problem = problem or group.problem
     for group in groups:
         if group.place and any(_clash(group, other) for other in groups):
             group.problem = f"the message has several patients at {group.place.ward}/{group.place.device}"
@@ -165,10 +162,7 @@ def _read_group(
         signs = {sign for reading in readings for sign in CONTINUOUS if reading.value(sign) is not None}
         report.measured.extend(Measured(ward, device, sign, group.patient) for sign in sorted(signs))
     else:
-        verdicts = [
-            Verdict(verdict.observation, Reason.UNKNOWN_PLACE, problem) if verdict.reason is Reason.USED else verdict
-            for verdict in verdicts
-        ]
+        verdicts = [verdict.without_place(problem) for verdict in verdicts]
     report.readings.extend(PlacedReading(reading, ward, device, problem, group.location) for reading in readings)
     report.verdicts.extend(verdicts)
 

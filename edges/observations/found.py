@@ -69,12 +69,7 @@ def decide_found(
             PlacedReading(reading, place.ward, place.device, place.problem, place.location) for reading in values
         ]
         if place.device is None:
-            decided = [
-                Verdict(verdict.observation, Reason.UNKNOWN_PLACE, place.problem)
-                if verdict.reason in _KEPT
-                else verdict
-                for verdict in decided
-            ]
+            decided = [verdict.without_place(place.problem, _KEPT) for verdict in decided]
         verdicts += decided
     return readings, sorted(verdicts, key=lambda verdict: verdict.observation.segment)
 

@@ -102,6 +102,10 @@ class Verdict(Struct, frozen=True):
     reason: Reason
     detail: str = ""
 
+    def without_place(self, problem: str, kept: Sequence[Reason] = (Reason.USED,)) -> "Verdict":
+        """Return the verdict if no place of the site is that of the observation; one that is not `kept` stays."""
+        return Verdict(self.observation, Reason.UNKNOWN_PLACE, problem) if self.reason in kept else self
+
 
 class _Value(Struct, frozen=True):
     """An observation that has a value."""

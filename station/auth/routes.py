@@ -42,12 +42,12 @@ def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
         """Sign in: set a cookie, or return the reason for a rejection."""
         try:
             user = await sessions.verify(credentials.name.strip(), credentials.password, client_address(request))
-        except TooManyAttempts as wait:
-            return JSONResponse(_error_body(wait), 429, {"Retry-After": str(wait.wait_s)})
         except InvalidCredentials as error:
-            return JSONResponse(_error_body(error), 401)
+            return _refusal(error, 401)
         except TransientError as error:
-            return JSONResponse({"detail": f"Signing in is not possible now: {error}."}, 503)
+            if not isinstance(error, TooManyAttempts):
+                error = TransientError(f"Signing in is not possible now: {error}")
+            return _refusal(error, 503)
         answer = JSONResponse({"name": user.name})
         # Origin has the scheme of the browser's URL: a reverse proxy may terminate TLS.
         secure = urlsplit(request.headers.get("origin", "")).scheme == "https" or request.url.scheme == "https"
@@ -71,14 +71,10 @@ def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
         """Change the password of the user; other sessions of the user end."""
         try:
             await sessions.change_password(session, change.old, change.new, client_address(request))
-        except TooManyAttempts as wait:
-            return JSONResponse(_error_body(wait), 429, {"Retry-After": str(wait.wait_s)})
         except InvalidCredentials as error:
-            return JSONResponse(_error_body(error), 403)  # not 401: the session goes on
-        except PermanentError as error:
-            return JSONResponse(_error_body(error), 409)
-        except TransientError as error:
-            return JSONResponse(_error_body(error), 503)
+            return _refusal(error, 403)  # not 401: the session goes on
+        except (PermanentError, TransientError) as error:
+            return _refusal(error, 409 if isinstance(error, PermanentError) else 503)
         return JSONResponse({})
 
     @router.get("/ui/me")
@@ -89,7 +85,10 @@ def auth_routes(sessions: SessionManager, cookie: str) -> APIRouter:
     return router
 
 
-def _error_body(error: Exception) -> dict[str, str]:
-    """Return the error as a sentence for the page."""
+def _refusal(error: Exception, status: int) -> JSONResponse:
+    """Return an error as a sentence for the page; one for too many attempts with its own status and the pause."""
     sentence = str(error)
-    return {"detail": f"{sentence[0].upper()}{sentence[1:]}."}
+    body = {"detail": f"{sentence[0].upper()}{sentence[1:]}."}
+    if isinstance(error, TooManyAttempts):
+        return JSONResponse(body, 429, {"Retry-After": str(error.wait_s)})
+    return JSONResponse(body, status)

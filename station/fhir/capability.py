@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime
 
-from vitals.fhir import MEDIA_TYPE, PROFILES, Resource, instant
-from vitals.version import VERSION
+from vitals.fhir import MEDIA_TYPE, PROFILES, Resource, capability, instant
 
 TYPES = {
     "_id": "token",
@@ -32,23 +31,10 @@ def capability_statement(started_at: datetime, parameters: dict[str, tuple[str, 
     parameters   names of the search parameters by type of resource
     includes     values of `_include` of Observation
     """
-    return {
-        "resourceType": "CapabilityStatement",
-        "status": "active",
-        "date": instant(started_at.astimezone(UTC).replace(microsecond=0)),
-        "kind": "instance",
-        "software": {"name": "VitalFlow", "version": VERSION},
-        "implementation": {"description": "VitalFlow station"},
-        "fhirVersion": "4.0.1",
-        "format": ["json", MEDIA_TYPE],
-        "rest": [
-            {
-                "mode": "server",
-                "documentation": TEXT,
-                "resource": [_resource(kind, names, includes) for kind, names in parameters.items()],
-            }
-        ],
-    }
+    date = instant(started_at.astimezone(UTC).replace(microsecond=0))
+    resources = [_resource(kind, names, includes) for kind, names in parameters.items()]
+    rest = {"documentation": TEXT, "resource": resources}
+    return capability("VitalFlow", "VitalFlow station", date, ("json", MEDIA_TYPE), rest)
 
 
 def _resource(kind: str, names: tuple[str, ...], includes: list[str]) -> Resource:
