@@ -55,13 +55,8 @@ class Kind(StrEnum):
 
 
 ENROLLED_KINDS = (
-    Kind.DEVICE,
-    Kind.FLEET,
-    Kind.PERSON,
-    Kind.READER,
-    Kind.ADMINISTRATOR,
-    Kind.MIRROR,
-    Kind.WARD_BRIDGE,
+    *(Kind.DEVICE, Kind.FLEET, Kind.PERSON, Kind.READER, Kind.ADMINISTRATOR),
+    *(Kind.MIRROR, Kind.WARD_BRIDGE),
 )
 OPERATOR = "operator"
 """The built-in user for the shell of an installation."""

@@ -20,10 +20,7 @@ from vitals.log import Throttle
 log = logging.getLogger("ingest")
 
 NO_ANSWER_AFTER = timedelta(seconds=5)  # a batch takes milliseconds, and on a slow disk a second
-RETRY_S = (
-    0.1,
-    2.0,
-)  # first and maximum pause before a retry; also the delay once the database is reachable
+RETRY_S = (0.1, 2.0)  # first and maximum pause before a retry; also the delay once the database is reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ class Writer(threading.Thread):
                 if throttle.due(time.monotonic()):
                     self._log_failure(error, batch)
                 self._count_retry()
-                self._failure_text = _first_sentence(error)
+                self._failure_text = str(error).partition(";")[0][:200]  # for a page that nurses read
                 self.blocked = True
                 if self._aborting.wait(backoff.next()):
                     return None
@@ -125,8 +122,3 @@ class Writer(threading.Thread):
             log.error("the database at %s reports an error: %s; retrying, %s", self._store.address, error, held)
             if error.sqlstate[:2] == "42":  # a table, a column or a privilege is missing
                 log.error("this is not the schema of this version; run: vitalflow db migrate")
-
-
-def _first_sentence(error: Exception) -> str:
-    """Return the start of an error's text, for a page that nurses read."""
-    return str(error).partition(";")[0][:200]

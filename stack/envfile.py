@@ -70,15 +70,8 @@ USERS = (  # as in identity/broker_bootstrap.py, with _ for -
     *("edges_hl7_alerts", "edges_webhook_alerts", "edges_home_assistant"),
 )
 MADE = (
-    *(
-        "owner_password",
-        "ingest_password",
-        "reader_password",
-        "names_password",
-        "research_password",
-        "grafana_admin_password",
-        "grafana_secret_key",
-    ),
+    *("owner_password", "ingest_password", "reader_password", "names_password", "research_password"),
+    *("grafana_admin_password", "grafana_secret_key"),
     *(f"mqtt_{user}_password" for user in USERS),
 )
 """Secrets that are generated."""

@@ -280,16 +280,8 @@ _decode = msgspec.json.Decoder(_RuleMessage).decode
 
 def encode_rules(rules: RuleSet) -> bytes:
     """Encode as a JSON object; durations in ISO 8601 (PT19S)."""
-    message = _RuleMessage(
-        rules=rules.rules,
-        stale_after=rules.stale_after,
-        longest_audio_pause=rules.longest_audio_pause,
-        spo2_scale=2 if rules.spo2_scale == 2 else 1,
-        reminder=rules.reminder,
-        attention_after=rules.attention_after,
-        profiles=rules.profiles,
-    )
-    return msgspec.json.encode(message)
+    fields = {name: getattr(rules, name) for name in _RuleMessage.__struct_fields__}
+    return msgspec.json.encode(_RuleMessage(**fields))
 
 
 def decode_rules(payload: bytes) -> RuleSet:
@@ -299,12 +291,4 @@ def decode_rules(payload: bytes) -> RuleSet:
         raise ValueError("not a rules message: one rule names an unknown sign")
     if any(not rule.levels for rule in message.rules):
         raise ValueError("not a rules message: one rule has no level")
-    return RuleSet(
-        message.rules,
-        message.stale_after,
-        message.longest_audio_pause,
-        message.spo2_scale,
-        message.reminder,
-        message.attention_after,
-        message.profiles,
-    )
+    return RuleSet(**msgspec.structs.asdict(message))

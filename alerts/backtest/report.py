@@ -10,7 +10,6 @@ from rich.table import Table
 
 from alerts.backtest.comparison import LONGEST_DELAY_S, BacktestResult, RuleSetResult
 from alerts.backtest.rule_run import Key
-from vitals.alert import Priority
 from vitals.rules import Level, Rule, RuleSet
 
 
@@ -67,7 +66,7 @@ def load_table(file_result: RuleSetResult, days: float) -> Table:
     for rule in file_result.written.rules.rules:
         found, missed = file_result.sustained(rule)
         sustained = [str(found), str(missed)] if found else ["", ""]
-        for priority in _priorities(rule):
+        for priority in dict.fromkeys(level.priority for level in rule.levels):
             before, after = naive[rule.name, priority], written[rule.name, priority]
             if before or after:
                 minutes = file_result.written.seconds[rule.name, priority] / 60
@@ -144,10 +143,6 @@ def _limit(rule: Rule, level: Level) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:g} s" if value else "at once"
-
-
-def _priorities(rule: Rule) -> list[Priority]:
-    return list(dict.fromkeys(level.priority for level in rule.levels))
 
 
 def _loads(before: int, after: int, days: float) -> list[str]:

@@ -209,7 +209,8 @@ class CodeTable:
 @cache
 def table_names() -> tuple[str, ...]:
     """Return the names of all tables."""
-    return tuple(sorted(file.name.removesuffix(".toml") for file in _folder() if file.name.endswith(".toml")))
+    folder = files("edges.config.codes")
+    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
 
 
 @cache
@@ -263,10 +264,6 @@ def _by_reference_id(code: Code) -> Code:
 
 def _is_standard(code: Code) -> bool:
     return code.system.upper() in _STANDARD or code.name.upper().startswith(_REFERENCE_ID)
-
-
-def _folder() -> Iterable[Any]:
-    return files("edges.config.codes").iterdir()
 
 
 def _normal(text: str) -> str:

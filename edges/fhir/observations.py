@@ -95,7 +95,7 @@ def _add(
             absent=absent or _absent_value(element) or _another_quantity(resource, element),
             time=time,
             time_problem=problem,
-            label=_label(element),
+            label=" ".join(_texts(object_of(element, "code"))),
             site=" ".join([*_site(resource), *_texts(object_of(element, "code"))]),
         )
         found.append(Part(where, observation, test))
@@ -222,11 +222,6 @@ def _unknown_panel(resource: Element) -> tuple[Code, ...]:
     if _value_keys(resource) or any(map(_is_panel, codes)):
         return ()
     return tuple(codes[:1])
-
-
-def _label(element: Element) -> str:
-    """Return the free texts that state what is measured."""
-    return " ".join(_texts(object_of(element, "code")))
 
 
 def _site(resource: Element) -> Iterator[str]:

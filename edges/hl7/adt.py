@@ -106,7 +106,7 @@ def read_admission(message: Message, site: Site, received: datetime) -> Admissio
     if not header.text(10):
         return AdmissionReport(Outcome.REJECT, Error(101, "MSH-10, the control id, is empty"))
     source = site.find_source(application_of(header), header.text(4))
-    name = _printable(header.text(9, 2) or _first(message, "EVN").text(1))
+    name = (header.text(9, 2) or _first(message, "EVN").text(1)).encode("ascii", "replace").decode()[:20]
     events: list[AdmissionEvent] = []
     verdicts: list[AdmissionVerdict] = []
     patients = _patients(message) if name in _MERGE | {_SWAP} else [message.segments]
@@ -251,7 +251,3 @@ def _age_group(text: str, today: date) -> Profile | None:
     except ValueError:
         return None
     return age_group(last if day else min(last, today), today) if year <= today.year else None
-
-
-def _printable(text: str) -> str:
-    return text.encode("ascii", "replace").decode()[:20]

@@ -63,7 +63,8 @@ def observe(mapping: Mapping, message: object, names: tuple[str, ...], zone: tzi
         time, problem = _time(mapping, element, zone, received)
         accounts = (*names, *_text(element, mapping.account))
         patient = next(iter(_text(element, mapping.patient)), None)
-        used |= _pointers(mapping, element)
+        # what the mapping knows beside values, in the element and in the whole message
+        used |= {start + pointer for start in {element.path, ""} for pointer in _stated(mapping)}
         for rule in mapping.value:
             if not all(_equals(element.find(pointer), value) for pointer, value in rule.when.items()):
                 kinds[element.path] = " ".join(f"{element.find(pointer)!s:.60}" for pointer in rule.when)
@@ -225,11 +226,6 @@ def _elements(mapping: Mapping, message: object) -> Iterator[_Element]:
         found = following
     for path, content in found:
         yield _Element(content, path, message)
-
-
-def _pointers(mapping: Mapping, element: _Element) -> set[str]:
-    """Return where stands what the mapping knows beside values, in the element and in the whole message."""
-    return {start + pointer for start in {element.path, ""} for pointer in _stated(mapping)}
 
 
 def _stated(mapping: Mapping) -> Iterator[str]:

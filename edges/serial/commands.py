@@ -69,7 +69,8 @@ def read(
     configure_log(verbose=verbose)
     found = _site(site)
     if port:
-        found = found.model_copy(update={"serial": (_table(port, decoder, ward, device, line),)})
+        table = _checked(port=port, decoder=decoder, ward=ward, device=device, line=line)
+        found = found.model_copy(update={"serial": (table,)})
     if not found.serial:
         raise PermanentError("no port: the site has no [[serial]], and there is no --port")
     options = Options(EdgesSettings.read(os.environ), found, inbox, credentials)
@@ -172,10 +173,6 @@ def _checked(**keys: Any) -> SerialPort:
         return SerialPort(**{key: value for key, value in keys.items() if value})
     except ValidationError as error:
         raise PermanentError(describe_mistakes("--", error)) from None
-
-
-def _table(port: str, decoder: str, ward: str, device: str, line: str) -> SerialPort:
-    return _checked(port=port, decoder=decoder, ward=ward, device=device, line=line)
 
 
 def _table_to_try(site: Site, decoder: str, port: str, ward: str, device: str) -> tuple[SerialPort, str]:

@@ -23,26 +23,16 @@ class Label(Struct, frozen=True):
 
 
 _TEXTS = {
-    (
-        "heart_rate",
-        0,
-        False,
-    ): "avg bpm, average bpm, bpm avg, beat avg, avg hr, hr avg, average heart rate, avg heart rate",
-    (
-        "heart_rate",
-        1,
-        False,
-    ): "hr, heart rate, bpm, pulse rate, pr, hr bpm, heart rate bpm, beats per minute, heart bpm",
+    ("heart_rate", 0, False): "avg bpm, average bpm, bpm avg, beat avg, avg hr, hr avg, average heart rate, "
+    "avg heart rate",
+    ("heart_rate", 1, False): "hr, heart rate, bpm, pulse rate, pr, hr bpm, heart rate bpm, beats per minute, "
+    "heart bpm",
     ("heart_rate", 1, True): "pulse, heart beat",
-    (
-        "spo2",
-        1,
-        False,
-    ): "spo2, spo 2, sp02, oxygen saturation, o2 sat, o2 saturation, sao2, blood oxygen, blood oxygen level,"
-    " spo2 level, oxygen level, spo2 percent, spo2 value",
+    ("spo2", 1, False): "spo2, spo 2, sp02, oxygen saturation, o2 sat, o2 saturation, sao2, blood oxygen, "
+    "blood oxygen level, spo2 level, oxygen level, spo2 percent, spo2 value",
     ("spo2", 1, True): "o2, oxygen, saturation, spo",
     ("resp_rate", 1, False): "resp rate, respiratory rate, respiration rate, breathing rate",
-}
+}  # fmt: skip
 _KEYS = {
     ("temperature", 0, False): "body temp, body temperature, body temp c",
     ("temperature", 1, True): "temp, temperature, temp c",

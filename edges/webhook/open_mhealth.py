@@ -50,7 +50,7 @@ def _read_point(point: Element, values: Values) -> str:
     known = [name for name in _UNITS if name in body]
     problem = ""
     if not known:
-        values.add_unknown(_schema(header) or next(iter(body), "data point"))
+        values.add_unknown(text_of(object_of(header, "schema_id"), "name") or next(iter(body), "data point"))
     for name in known:
         if body.get("descriptive_statistic") is not None:
             values.add_summary(name)
@@ -93,7 +93,3 @@ def _time(body: Element) -> Callable[[], datetime]:
         raise InvalidTime("it has no effective_time_frame with a date_time")
 
     return read_time
-
-
-def _schema(header: Element) -> str:
-    return text_of(object_of(header, "schema_id"), "name")

@@ -23,7 +23,7 @@ def choose(found: Found, layout: Layout) -> Sample | None:
             rank
             for key in PRESSURES
             for rank, value in found.get(key, {}).items()
-            if value or value in _zeros(key, measured)
+            if value or (value == 0 and key in measured)
         ),
         default=0,
     )
@@ -58,10 +58,6 @@ def unmeasured(values: Mapping[str, float]) -> tuple[str, ...]:
     if saturation == 0:
         return tuple(key for key in zeros if key != "resp_rate" or not rate)
     return ()
-
-
-def _zeros(key: str, measured: set[str]) -> tuple[float, ...]:
-    return (0.0,) if key in measured else ()
 
 
 def _measured_zeros(found: Found) -> list[str]:

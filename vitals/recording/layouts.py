@@ -150,22 +150,13 @@ OTHER_MEANINGS = (
     (frozenset(("pleth", "ppg", "ecg", "i", "ii", "iii", "avr", "avl", "avf", "mcl1")), frozenset(("resp",))),
     (frozenset(("qrs", "qrsd", "qt", "qtc")), frozenset(("pr", "rr"))),
     (
-        frozenset(
-            (
-                "humidity",
-                "hum",
-                "rh",
-                "relativehumidity",
-                "luftfeuchtigkeit",
-                "cadence",
-                "altitude",
-                "positionlat",
-                "speed",
-            )
-        ),
+        frozenset((
+            "humidity", "hum", "rh", "relativehumidity", "luftfeuchtigkeit", "cadence", "altitude", "positionlat",
+            "speed",
+        )),
         frozenset(("temp", "temperature")),
     ),
-)
+)  # fmt: skip
 """Columns that show that others, named like signs, are waveforms, intervals of an ECG, and temperatures of a room.
 
 Cadence, altitude and the like: of a sports watch, whose temperature is its own.
@@ -253,11 +244,6 @@ _CHARTEVENTS = Layout(
 )
 
 
-def _own_names(key: str, label: str, short: str) -> tuple[str, ...]:
-    """Return the names of a sign's column in a CSV of the user, without those that tell the sensor."""
-    return (key, label, short, *_USUAL_NAMES.get(key, ()))
-
-
 # English, German, French, Spanish, Italian, Dutch, Portuguese, Swedish, Polish, Russian, Turkish, Chinese, Japanese.
 # Not here, as they have other meanings too: AF and HF (fibrillation and failure), САД (a mean pressure), PA.
 _USUAL_NAMES = {
@@ -333,7 +319,8 @@ _CSV = Layout(
     {
         sign.key: Column(
             (
-                _own_names(sign.key, sign.label, sign.short),
+                # Without the names that tell the sensor.
+                (sign.key, sign.label, sign.short, *_USUAL_NAMES.get(sign.key, ())),
                 *((_SECOND_SENSOR[sign.key],) if sign.key in _SECOND_SENSOR else ()),
             )
         )
