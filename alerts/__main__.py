@@ -19,7 +19,7 @@ from alerts.settings import AlertsSettings
 from alerts.tui import AlertView
 from alerts.worker import Worker
 from vitals import log
-from vitals.command_line import command_group
+from vitals.command_line import Verbose, command_group
 from vitals.errors import PermanentError, login_name
 from vitals.garbage_collection import make_full_collections_rare
 from vitals.recording.options import DateOrderOption, FormatOption, OnlyPatientOption, ZoneOption, open_recordings
@@ -35,7 +35,7 @@ def about() -> None:
 
 @app.command()
 def run(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
+    verbose: Verbose = False,
     standby: Annotated[
         bool, typer.Option("--standby", help="If another one is active, wait until it is gone, then take over.")
     ] = False,

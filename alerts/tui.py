@@ -24,7 +24,7 @@ from rich.live import Live
 
 from alerts.settings import AlertsSettings
 from alerts.tui_table import CONNECTING, WAITING, AlertTable, Key, keys, line
-from mqtt.endpoint import new_client
+from mqtt.endpoint import paho_client
 from mqtt.failover import BrokerOrder
 from mqtt.tls import describe_tls_error
 from mqtt.wake_socket import WakeSocket
@@ -177,7 +177,7 @@ class AlertView:
     def _make_client(self) -> mqtt.Client:
         broker = self._settings.broker
         # An id of the broker's choosing, no session.
-        client = new_client(broker)
+        client = paho_client(broker)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect

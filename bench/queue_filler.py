@@ -7,7 +7,7 @@ window keeps it back; and the broker reports how many it dropped.
 import threading
 from datetime import UTC, datetime, timedelta
 
-from mqtt.endpoint import BrokerEndpoint, new_client
+from mqtt.endpoint import BrokerEndpoint, paho_client
 from mqtt.one_shot import connect_once
 from vitals.codec import encode
 from vitals.errors import PermanentError
@@ -31,7 +31,7 @@ def fill_queues(
 
     Raises PermanentError if the broker dropped any.
     """
-    client = new_client(broker, client_id="filler")
+    client = paho_client(broker, client_id="filler")
     slots = threading.Semaphore(IN_FLIGHT)
     client.max_inflight_messages_set(IN_FLIGHT)
     client.on_publish = lambda *_: slots.release()

@@ -39,7 +39,7 @@ from mqtt.broker_check import check_broker
 from mqtt.broker_log import LOG_TOPICS
 from mqtt.session import SESSION_EXPIRY_S
 from vitals import log as vitals_log
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 from vitals.errors import PermanentError, TransientError
 from vitals.stop_signals import set_on_signals
 
@@ -167,10 +167,7 @@ def renew(
 
 
 @app.command()
-def accounts(
-    mark: Mark = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
-) -> None:
+def accounts(mark: Mark = None, verbose: Verbose = False) -> None:
     """Until SIGTERM, set the passwords that users choose at the station. Needs VITALFLOW_ADMIN_URL."""
     vitals_log.configure("accounts", verbose, os.environ)
     settings, stop = IdentitySettings.read(os.environ), threading.Event()

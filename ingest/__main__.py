@@ -10,7 +10,7 @@ from ingest.metrics import Metrics
 from ingest.pipeline import Pipeline
 from ingest.settings import IngestSettings
 from vitals import log
-from vitals.command_line import single_command
+from vitals.command_line import Verbose, single_command
 from vitals.errors import PermanentError, exit_on_error
 from vitals.garbage_collection import make_full_collections_rare
 
@@ -19,7 +19,7 @@ app = single_command()
 
 @app.command()
 def ingest(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
+    verbose: Verbose = False,
     drain: Annotated[
         bool,
         typer.Option(

@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 from prometheus_client import CollectorRegistry, Gauge
 
 from mqtt.broker_features import WINDOW, Feature, Seen, judge
-from mqtt.endpoint import BrokerEndpoint, connect_client, new_client
+from mqtt.endpoint import BrokerEndpoint, connect_client, paho_client
 from mqtt.failover import BrokerOrder
 from mqtt.properties import expiry, packet_properties
 from vitals.errors import TransientError
@@ -47,7 +47,7 @@ class _Probe:
         self.connack: Properties | None = None
         self.saw_sys = threading.Event()
         self._answers: SimpleQueue[str] = SimpleQueue()
-        self._client = client = new_client(
+        self._client = client = paho_client(
             broker,
             client_id=f"probe-{secrets.token_hex(8)}",
             protocol=mqtt.MQTTv5,

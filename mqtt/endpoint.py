@@ -179,7 +179,7 @@ def configure_client(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
         client.ws_set_options(broker.websockets)
 
 
-def new_client(broker: BrokerEndpoint, **options: Any) -> "mqtt.Client":
+def paho_client(broker: BrokerEndpoint, **options: Any) -> "mqtt.Client":
     """Return a paho client with transport, login and TLS of a broker; `options`: of its class."""
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion

@@ -14,7 +14,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 
-from mqtt.endpoint import BrokerEndpoint, connect_client, new_client
+from mqtt.endpoint import BrokerEndpoint, connect_client, paho_client
 from mqtt.properties import expiry
 from vitals.errors import TransientError
 
@@ -116,7 +116,7 @@ def _try(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> OneShotC
 def _connect(broker: BrokerEndpoint, filters: Sequence[tuple[str, int]]) -> tuple[OneShotClient, threading.Event]:
     """Connect without waiting for the answer of the broker; the event is set once it has accepted the connection."""
     accepted = threading.Event()
-    client = new_client(broker, protocol=mqtt.MQTTv5)
+    client = paho_client(broker, protocol=mqtt.MQTTv5)
     one_shot = OneShotClient(client)
 
     def on_connect(client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:

@@ -20,7 +20,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from mqtt.endpoint import BrokerEndpoint, connect_client, new_client
+from mqtt.endpoint import BrokerEndpoint, connect_client, paho_client
 from mqtt.instance import find_last_instance
 from mqtt.one_shot import connect_once
 from mqtt.properties import packet_properties
@@ -158,7 +158,7 @@ def make_session(broker: BrokerEndpoint, client_id: str, filters: Sequence[tuple
 
     Raises TransientError if the broker is unreachable, or refuses the connection or a subscription.
     """
-    client = new_client(
+    client = paho_client(
         broker,
         client_id=broker.client_id(client_id),
         protocol=mqtt.MQTTv5,

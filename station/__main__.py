@@ -3,14 +3,11 @@
 import asyncio
 import logging
 import os
-from typing import Annotated
-
-import typer
 
 from station.settings import StationSettings
 from station.station import Station
 from vitals import log
-from vitals.command_line import examples, single_command
+from vitals.command_line import Verbose, examples, single_command
 from vitals.errors import exit_on_error
 
 app = single_command()
@@ -22,9 +19,7 @@ app = single_command()
         "curl --user ada http://127.0.0.1:8080/api/ward",
     ),
 )
-def main(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
-) -> None:
+def main(verbose: Verbose = False) -> None:
     """Serve the live ward to browsers, at http://127.0.0.1:8080.
 
     Users sign in with a name and password of `vitalflow user add`; the broker decides what each may see and do. Trends

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,6 +13,9 @@ from vitals.errors import exit_on_error
 
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 MAX_SUMMARY = 1000  # characters
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")]
+"""The option of each command that runs a service."""
 
 
 class WholeHelp(TyperGroup):

@@ -16,13 +16,13 @@ from edges.alert_webhooks.templates import Style, write_body
 from edges.config.receiver_table import Template
 from edges.config.settings import EdgesOutSettings
 from edges.config.site import Site, read_site
-from edges.listener.listening import SiteFile, Verbose, configure_log
+from edges.listener.listening import SiteFile, configure_log
 from edges.outgoing.alert_reports import Report, phase_of
 from edges.outgoing.alert_source import AlertSource
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue, Rejected, read_rejected, resend
 from edges.outgoing.running import AlertFile, QueueFile, Ward, export, read_alert
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 from vitals.errors import PermanentError
 
 PROGRAM = "vitalflow edges webhook"

@@ -12,28 +12,14 @@ from edges.config.site import Source
 from edges.fhir.intake import Intake
 from edges.fhir.tokens import Tokens
 from edges.fhir.web import fhir_application
+from edges.listener import listening as shared
 from edges.listener.access import Access, parse_address
 from edges.listener.http_body import HttpAnswer
 from edges.listener.http_server import serving
-from edges.listener.listening import (
-    CaFile,
-    CertificateFile,
-    CredentialsFile,
-    InboxFile,
-    KeyFile,
-    RevokedFile,
-    SenderNames,
-    SiteFile,
-    Verbose,
-    configure_log,
-    read_access,
-    read_options,
-    run_service,
-)
 from edges.listener.unproven import UnprovenRequests
 from edges.service.service import Service
 from mqtt.http_socket import listening
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 from vitals.errors import PermanentError
 from vitals.urls import is_loopback
 
@@ -45,25 +31,25 @@ app = command_group()
 
 @app.command(epilog=examples("vitalflow edges fhir listen --site site.toml --inbox inbox.db"))
 def listen(
-    site: SiteFile,
-    inbox: InboxFile,
+    site: shared.SiteFile,
+    inbox: shared.InboxFile,
     address: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8086",
-    credentials: CredentialsFile = None,
-    certificate: CertificateFile = None,
-    key: KeyFile = None,
-    ca: CaFile = None,
-    revoked: RevokedFile = None,
-    names: SenderNames = "",
+    credentials: shared.CredentialsFile = None,
+    certificate: shared.CertificateFile = None,
+    key: shared.KeyFile = None,
+    ca: shared.CaFile = None,
+    revoked: shared.RevokedFile = None,
+    names: shared.SenderNames = "",
     verbose: Verbose = False,
 ) -> None:
     """Receive FHIR R4 at /fhir/R4, and publish the readings of each bed as a device.
 
     A document is answered after it is kept on disk. Settings are environment variables, listed in .env.example.
     """
-    configure_log(verbose=verbose)
-    options = read_options(site, inbox, credentials)
+    shared.configure_log(verbose=verbose)
+    options = shared.read_options(site, inbox, credentials)
     tokens = Tokens(options.site)
-    access = read_access(certificate, key, ca, revoked, names)
+    access = shared.read_access(certificate, key, ca, revoked, names)
     host, port = parse_address(address, "127.0.0.1:8086")
     require_safe(host, tokens, access)
     if not tokens.required and not access.needs_certificate:
@@ -82,7 +68,7 @@ def listen(
                 log.info("listening for FHIR at %s:%d/fhir/R4", *taken.getsockname()[:2])
                 yield
 
-        run_service(options, MODEL, receiving)
+        shared.run_service(options, MODEL, receiving)
 
 
 def require_safe(host: str, tokens: Tokens, access: Access) -> None:

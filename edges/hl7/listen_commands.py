@@ -10,24 +10,10 @@ import typer
 from edges.hl7.intake import Intake
 from edges.hl7.listener import serve
 from edges.hl7.listener_metrics import ListenerMetrics
+from edges.listener import listening as shared
 from edges.listener.access import Network, parse_address, parse_networks
-from edges.listener.listening import (
-    CaFile,
-    CertificateFile,
-    CredentialsFile,
-    InboxFile,
-    KeyFile,
-    RevokedFile,
-    SenderNames,
-    SiteFile,
-    Verbose,
-    configure_log,
-    read_access,
-    read_options,
-    run_service,
-)
 from edges.service.service import Service
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 from vitals.errors import PermanentError
 
 MODEL = "HL7 v2"
@@ -38,16 +24,16 @@ app = command_group()
 
 @app.command(epilog=examples("vitalflow edges hl7 listen --site site.toml --inbox inbox.db"))
 def listen(
-    site: SiteFile,
-    inbox: InboxFile,
+    site: shared.SiteFile,
+    inbox: shared.InboxFile,
     address: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:2575",
-    credentials: CredentialsFile = None,
-    certificate: CertificateFile = None,
-    key: KeyFile = None,
-    ca: CaFile = None,
-    revoked: RevokedFile = None,
+    credentials: shared.CredentialsFile = None,
+    certificate: shared.CertificateFile = None,
+    key: shared.KeyFile = None,
+    ca: shared.CaFile = None,
+    revoked: shared.RevokedFile = None,
     peers: Annotated[str, typer.Option(help="Networks that may send, with commas. Default: all.")] = "",
-    names: SenderNames = "",
+    names: shared.SenderNames = "",
     unframed: Annotated[bool, typer.Option("--unframed", help="Senders do not use MLLP frames.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -55,11 +41,11 @@ def listen(
 
     A message is acknowledged after it is kept on disk. Settings are environment variables, listed in .env.example.
     """
-    configure_log(verbose=verbose)
-    options = read_options(site, inbox, credentials)
+    shared.configure_log(verbose=verbose)
+    options = shared.read_options(site, inbox, credentials)
     if certificate is not None and ca is None:
         raise PermanentError("--certificate, --key and --ca go together: a sender of HL7 has no other proof")
-    access = read_access(certificate, key, ca, revoked, names, _networks(peers))
+    access = shared.read_access(certificate, key, ca, revoked, names, _networks(peers))
     host, port = parse_address(address, "127.0.0.1:2575")
     access.require_safe(host)
 
@@ -71,7 +57,7 @@ def listen(
             log.info("listening for HL7 on %s:%d", host, listener.port)
             yield
 
-    run_service(options, MODEL, receiving)
+    shared.run_service(options, MODEL, receiving)
 
 
 def _networks(peers: str) -> tuple[Network, ...]:

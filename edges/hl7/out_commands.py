@@ -16,13 +16,13 @@ from edges.hl7.pcd04 import write_alert
 from edges.hl7.reading_source import ReadingSource
 from edges.hl7.send_commands import Ca, Certificate, Key, To, find_receiver
 from edges.hl7.write import APPLICATION, find_origin
-from edges.listener.listening import SiteFile, Verbose, configure_log
+from edges.listener.listening import SiteFile, configure_log
 from edges.outgoing.alert_reports import Report, phase_of
 from edges.outgoing.alert_source import AlertSource
 from edges.outgoing.metrics import Metrics
 from edges.outgoing.queue import Message, Queue, read_rejected
 from edges.outgoing.running import AlertFile, QueueFile, Ward, export, read_alert
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 
 log = logging.getLogger("edges.hl7")
 app = command_group()

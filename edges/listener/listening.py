@@ -38,7 +38,6 @@ SenderNames = Annotated[
     str,
     typer.Option("--names", help="Names of senders' certificates. Default: sender/..., of `edges senders enroll`."),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,14 @@ from edges.config.settings import HomeAssistantSettings
 from edges.config.site import Site, read_site
 from edges.home_assistant.service import run_service as run_home_assistant
 from edges.input_file import read_input
-from edges.listener.listening import (
-    CredentialsFile,
-    InboxFile,
-    SiteFile,
-    Verbose,
-    configure_log,
-    read_options,
-    run_service,
-)
+from edges.listener import listening as shared
 from edges.mqtt import simulate_commands
 from edges.mqtt.receive import receive
 from edges.mqtt.subscriptions import endpoint_of, subscribed
 from edges.observations.json_document import InvalidDocument
 from edges.service.service import Service
 from edges.try_output import line_of_verdict, lines_of_readings, print_document, show_found, show_refused
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 from vitals.errors import PermanentError
 from vitals.time_option import TIME_FORMS, parse_time_option
 
@@ -48,9 +40,9 @@ def about() -> None:
 
 @app.command(epilog=examples("vitalflow edges mqtt run --site site.toml --inbox inbox.db"))
 def run(
-    site: SiteFile,
-    inbox: InboxFile,
-    credentials: CredentialsFile = None,
+    site: shared.SiteFile,
+    inbox: shared.InboxFile,
+    credentials: shared.CredentialsFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Subscribe to the brokers of the site, and publish the readings of each device.
@@ -58,8 +50,8 @@ def run(
     A message of QoS 1 is acknowledged after it is kept on disk. Settings are environment variables, listed in
     .env.example.
     """
-    configure_log(verbose=verbose)
-    options = read_options(site, inbox, credentials)
+    shared.configure_log(verbose=verbose)
+    options = shared.read_options(site, inbox, credentials)
     if not options.site.mqtt:
         raise PermanentError(f"{site} has no [[mqtt]]: there is no broker to read")
     brokers = {source.name: endpoint_of(source) for source in options.site.mqtt}
@@ -69,7 +61,7 @@ def run(
         async with subscribed(options.site, brokers, service):
             yield
 
-    run_service(options, MODEL, subscribing, right_clock=True)
+    shared.run_service(options, MODEL, subscribing, right_clock=True)
 
 
 @app.command("home-assistant", epilog=examples("vitalflow edges mqtt home-assistant"))
@@ -78,7 +70,7 @@ def home_assistant(verbose: Verbose = False) -> None:
 
     Settings are environment variables, listed in .env.example.
     """
-    configure_log(verbose=verbose)
+    shared.configure_log(verbose=verbose)
     run_home_assistant(HomeAssistantSettings.read(os.environ))
 
 

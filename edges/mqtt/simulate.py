@@ -8,7 +8,7 @@ import paho.mqtt.client as mqtt
 
 from devices.scenario import Scenario
 from devices.simulated_ward import simulated_ward
-from mqtt.endpoint import BrokerEndpoint, new_client
+from mqtt.endpoint import BrokerEndpoint, paho_client
 from vitals.sample import Sample
 
 _SENSORS = {
@@ -52,7 +52,7 @@ def simulate(
 @contextmanager
 def _connected(broker: BrokerEndpoint, client_id: str) -> Iterator[mqtt.Client]:
     """Stay connected for the time of the block."""
-    client = new_client(broker, client_id=client_id)
+    client = paho_client(broker, client_id=client_id)
     client.reconnect_delay_set(1, 5)
     client.connect_async(broker.host, broker.port, keepalive=15)
     client.loop_start()

@@ -13,7 +13,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 
-from mqtt.endpoint import BrokerEndpoint, new_client
+from mqtt.endpoint import BrokerEndpoint, paho_client
 from vitals.log import WaitLog
 
 log = logging.getLogger("edges")
@@ -47,7 +47,7 @@ class Subscriber:
         self._wait_log = WaitLog(f"the broker at {broker}", log.warning)
         self._stopping = False
         self.problem = "connecting"
-        client = new_client(
+        client = paho_client(
             broker,
             client_id=client_id,
             clean_session=False,

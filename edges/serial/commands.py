@@ -16,14 +16,14 @@ from devices.simulated_ward import simulated_ward
 from edges.config.serial_table import DecoderName, SerialPort
 from edges.config.settings import EdgesSettings
 from edges.config.site import Site, describe_mistakes, read_site
-from edges.listener.listening import CredentialsFile, InboxFile, Options, Verbose, configure_log, run_service
+from edges.listener.listening import CredentialsFile, InboxFile, Options, configure_log, run_service
 from edges.serial.identify import find_ports, listen
 from edges.serial.pseudo_terminal import PseudoTerminal
 from edges.serial.run import reading
 from edges.serial.simulate import second_of
 from edges.serial.try_file import try_file
 from edges.try_output import line_of_verdict, lines_of_readings
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 from vitals.errors import PermanentError
 
 MODEL = "serial port"

@@ -7,27 +7,16 @@ from typing import Annotated
 
 import typer
 
+from edges.listener import listening as shared
 from edges.listener.access import parse_address
 from edges.listener.http_server import serving
-from edges.listener.listening import (
-    CertificateFile,
-    CredentialsFile,
-    InboxFile,
-    KeyFile,
-    SiteFile,
-    Verbose,
-    configure_log,
-    read_access,
-    read_options,
-    run_service,
-)
 from edges.listener.unproven import UnprovenRequests
 from edges.service.service import Service
 from edges.webhook.intake import Intake
 from edges.webhook.secrets import SAFE_LENGTH, Secrets
 from edges.webhook.web import PATH, webhook_application
 from mqtt.http_socket import listening
-from vitals.command_line import command_group, examples
+from vitals.command_line import Verbose, command_group, examples
 from vitals.errors import PermanentError
 from vitals.urls import is_loopback
 
@@ -39,12 +28,12 @@ app = command_group()
 
 @app.command(epilog=examples("vitalflow edges webhook listen --site site.toml --inbox inbox.db"))
 def listen(
-    site: SiteFile,
-    inbox: InboxFile,
+    site: shared.SiteFile,
+    inbox: shared.InboxFile,
     address: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")] = "127.0.0.1:8087",
-    credentials: CredentialsFile = None,
-    certificate: CertificateFile = None,
-    key: KeyFile = None,
+    credentials: shared.CredentialsFile = None,
+    certificate: shared.CertificateFile = None,
+    key: shared.KeyFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Receive documents at /webhooks/NAME, and publish the readings of each device.
@@ -52,12 +41,12 @@ def listen(
     A document is answered with 2xx after it is kept on disk. Settings are environment variables, listed in
     .env.example.
     """
-    configure_log(verbose=verbose)
-    options = read_options(site, inbox, credentials)
+    shared.configure_log(verbose=verbose)
+    options = shared.read_options(site, inbox, credentials)
     if not options.site.webhook:
         raise PermanentError(f"{site} has no [[webhook]]: no program may send")
     secrets = Secrets(options.site)
-    access = read_access(certificate, key)
+    access = shared.read_access(certificate, key)
     host, port = parse_address(address, "127.0.0.1:8087")
     require_safe(host, secrets, encrypted=access.tls is not None)
     with listening(host, port) as taken:
@@ -71,7 +60,7 @@ def listen(
                 log.info("listening for webhooks at %s:%d%s", *taken.getsockname()[:2], PATH)
                 yield
 
-        run_service(options, MODEL, receiving, right_clock=True)
+        shared.run_service(options, MODEL, receiving, right_clock=True)
 
 
 def require_safe(host: str, secrets: Secrets, *, encrypted: bool) -> None:
