@@ -58,25 +58,29 @@ def execute(connection: Connection, query: Query, context: QueryContext) -> Quer
     return QueryResult([(column.name, column.type_code) for column in cursor.description], rows)
 
 
-def check_results(connection: Connection, dashboard: Json, now: datetime) -> Iterator[Finding]:
+def check_results(
+    connection: Connection, dashboard: Json, now: datetime, unusual: Mapping[str, Value] = UNUSUAL
+) -> Iterator[Finding]:
     """Execute every query of a dashboard and check the results.
 
-    Over every range, with the default values of the variables and with every unusual one. `connection` must be in
+    Over every range, with the default values of the variables and with each of `unusual`. `connection` must be in
     autocommit mode, so that a failed query does not affect the next one. Each defect of a query is reported once.
     """
     reported: set[tuple[Query, str]] = set()
-    for finding in _over_all_ranges(connection, dashboard, now):
+    for finding in _over_all_ranges(connection, dashboard, now, unusual):
         if (finding.query, finding.message) not in reported:
             reported.add((finding.query, finding.message))
             yield finding
 
 
-def _over_all_ranges(connection: Connection, dashboard: Json, now: datetime) -> Iterator[Finding]:
+def _over_all_ranges(
+    connection: Connection, dashboard: Json, now: datetime, unusual: Mapping[str, Value]
+) -> Iterator[Finding]:
     listed = list(queries(dashboard))
     defaults = default_values(connection, dashboard, now)
     for name, span in RANGES.items():
         yield from _check_all(connection, listed, (now - span, now), defaults, f"over {name}")
-        for description, value in UNUSUAL.items():
+        for description, value in unusual.items():
             condition = f"over {name} with {description} in every variable"
             yield from _check_all(connection, listed, (now - span, now), dict.fromkeys(defaults, value), condition)
 

@@ -176,7 +176,7 @@ class ServiceProcess:
                 line = [sys.executable, "-m", *self._arguments]
                 self.process = subprocess.Popen(line, cwd=self.checkout, env=self.environment, stdout=log, stderr=log)
         if wait:
-            eventually(lambda: self.said().count("connected to the broker") > before, 20, "the service connects")
+            eventually(lambda: self.said().count("connected to the broker") > before, 60, "the service connects")
         return self
 
     def __enter__(self) -> Self:

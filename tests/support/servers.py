@@ -73,8 +73,8 @@ def stop_running(server: Server) -> None:
 @contextmanager
 def serving(binaries: ServerBinaries, server: S) -> Iterator[S]:
     """Start a server; stop it afterwards, unless the test has, and delete its folder."""
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         stop_running(server)
@@ -101,9 +101,9 @@ def forget_retained(port: int) -> None:
     client.on_message = lambda _client, _userdata, message: there.put(message.topic)
     client.connect("127.0.0.1", port)
     client.loop_start()
-    sent = [client.publish(topic, b"", qos=1, retain=True) for topic in iter(lambda: there.get(timeout=10), marker)]
+    sent = [client.publish(topic, b"", qos=1, retain=True) for topic in iter(lambda: there.get(timeout=60), marker)]
     for info in sent:
-        info.wait_for_publish(10)
+        info.wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
 
