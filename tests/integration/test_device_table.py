@@ -49,8 +49,8 @@ def by(epoch: int, word: Word, writer: str = "ingest") -> Word:
     return replace(word, epoch=epoch, writer=writer)
 
 
-def stored_status(db: Db, *words: Word) -> tuple[object, ...]:
-    """State, boot and ward after these words, a minute apart, said by the role that ingest has."""
+def stored_status(db: Db, *words: Word, keep: bool = True) -> tuple[object, ...]:
+    """State, boot and ward after these words, a minute apart, written by the role that ingest has."""
     with psycopg.connect(db.ingest_url) as connection:
         for minute, word in enumerate(words):
             fields = {
@@ -68,62 +68,55 @@ def stored_status(db: Db, *words: Word) -> tuple[object, ...]:
                 "max_epoch": MAX_EPOCH,
             }
             connection.execute(named("ingest.sql")["device_status"], fields)
-    (row,) = db.rows("SELECT state, boot, ward FROM device")
+        (row,) = connection.execute("SELECT state, boot, ward FROM device").fetchall()
+        if not keep:
+            connection.rollback()
     return row
 
 
-@pytest.mark.parametrize(
-    ("words", "wanted"),
-    [
-        pytest.param([birth(NOW)], ("online", NOW, "icu-1"), id="a first birth"),
-        pytest.param([will(NOW, retained=True)], ("offline", NOW, "icu-1"), id="a first word that is a will"),
-        pytest.param([birth(NOW), will(NOW)], ("offline", NOW, "icu-1"), id="its own will"),
-        pytest.param([birth(NOW), will(NOW), birth(NOW)], ("online", NOW, "icu-1"), id="connected again"),
-        pytest.param([birth(OLD), will(OLD), birth(NOW)], ("online", NOW, "icu-1"), id="started again"),
-        pytest.param([birth(OLD), birth(NOW), will(OLD)], ("online", NOW, "icu-1"), id="an old connection's late will"),
-        pytest.param(
-            [birth(NOW), birth(OLD, retained=True)], ("online", NOW, "icu-1"), id="an old birth that is retained"
-        ),
-        pytest.param(
-            [birth(NOW), will(NOW), birth(NOW, retained=True)], ("online", NOW, "icu-1"), id="the broker knows better"
-        ),
-        pytest.param([birth(OLD, "er"), birth(NOW, "icu-1")], ("online", NOW, "icu-1"), id="moved to another ward"),
-        pytest.param(
-            [birth(OLD, "er"), birth(NOW, "icu-1"), will(OLD, "er")], ("online", NOW, "icu-1"), id="moved, late will"
-        ),
-        pytest.param(
-            [birth(OLD, "er"), birth(NOW, "icu-1"), will(OLD, "er", retained=True), birth(NOW, retained=True)],
-            ("online", NOW, "icu-1"),
-            id="moved, and ingest subscribes again",
-        ),
-        pytest.param(
-            [birth(NOW, "er"), birth(NOW, "icu-1"), will(NOW, "er")], ("online", NOW, "icu-1"), id="moved, same boot"
-        ),
-        pytest.param([birth(NOW), forgotten()], ("forgotten", NOW, "icu-1"), id="forgotten"),
-        pytest.param([birth(NOW), forgotten("er")], ("online", NOW, "icu-1"), id="forgotten where it no longer is"),
-        pytest.param([birth(NOW), forgotten(), birth(NOW)], ("online", NOW, "icu-1"), id="forgotten, and back"),
-        pytest.param([birth(NOW), birth(OLD)], ("online", OLD, "icu-1"), id="clock set back"),
-        pytest.param([birth(NOW), birth(OLD), will(NOW)], ("online", OLD, "icu-1"), id="clock set back, late will"),
-        pytest.param([birth(NOW), birth(OLD), will(OLD)], ("offline", OLD, "icu-1"), id="clock set back, own will"),
-        pytest.param([birth(0), will(0)], ("offline", 0, "icu-1"), id="a device without a boot"),
-    ],
-)
-def test_the_stored_status_follows_boots_and_wills(db: Db, words: list[Word], wanted: tuple[object, ...]) -> None:
-    assert stored_status(db, *words) == wanted
+STATUSES = {
+    "a first birth": ([birth(NOW)], ("online", NOW, "icu-1")),
+    "a first word that is a will": ([will(NOW, retained=True)], ("offline", NOW, "icu-1")),
+    "its own will": ([birth(NOW), will(NOW)], ("offline", NOW, "icu-1")),
+    "connected again": ([birth(NOW), will(NOW), birth(NOW)], ("online", NOW, "icu-1")),
+    "started again": ([birth(OLD), will(OLD), birth(NOW)], ("online", NOW, "icu-1")),
+    "an old connection's late will": ([birth(OLD), birth(NOW), will(OLD)], ("online", NOW, "icu-1")),
+    "an old birth that is retained": ([birth(NOW), birth(OLD, retained=True)], ("online", NOW, "icu-1")),
+    "the broker knows better": ([birth(NOW), will(NOW), birth(NOW, retained=True)], ("online", NOW, "icu-1")),
+    "moved to another ward": ([birth(OLD, "er"), birth(NOW, "icu-1")], ("online", NOW, "icu-1")),
+    "moved, late will": ([birth(OLD, "er"), birth(NOW, "icu-1"), will(OLD, "er")], ("online", NOW, "icu-1")),
+    "moved, and ingest subscribes again": (
+        [birth(OLD, "er"), birth(NOW, "icu-1"), will(OLD, "er", retained=True), birth(NOW, retained=True)],
+        ("online", NOW, "icu-1"),
+    ),
+    "moved, same boot": ([birth(NOW, "er"), birth(NOW, "icu-1"), will(NOW, "er")], ("online", NOW, "icu-1")),
+    "forgotten": ([birth(NOW), forgotten()], ("forgotten", NOW, "icu-1")),
+    "forgotten where it no longer is": ([birth(NOW), forgotten("er")], ("online", NOW, "icu-1")),
+    "forgotten, and back": ([birth(NOW), forgotten(), birth(NOW)], ("online", NOW, "icu-1")),
+    "clock set back": ([birth(NOW), birth(OLD)], ("online", OLD, "icu-1")),
+    "clock set back, late will": ([birth(NOW), birth(OLD), will(NOW)], ("online", OLD, "icu-1")),
+    "clock set back, own will": ([birth(NOW), birth(OLD), will(OLD)], ("offline", OLD, "icu-1")),
+    "a device without a boot": ([birth(0), will(0)], ("offline", 0, "icu-1")),
+}
 
 
-@pytest.mark.parametrize(
-    ("words", "wanted"),
-    [
-        pytest.param([by(2, will(NOW)), by(1, birth(NOW))], "offline", id="one that stood still has an older birth"),
-        pytest.param([by(2, birth(NOW)), by(1, will(NOW))], "online", id="one that stood still has an older will"),
-        pytest.param([by(1, birth(NOW)), by(2, will(NOW))], "offline", id="the one that took over"),
-        pytest.param([by(2, birth(NOW)), by(1, will(NOW), "ingest-b")], "offline", id="an ingest of another name"),
-        pytest.param([by(MAX_EPOCH + 1, birth(NOW)), by(1, will(NOW))], "offline", id="after a clock far ahead"),
-    ],
-)
-def test_a_replaced_ingest_overwrites_no_status(db: Db, words: list[Word], wanted: str) -> None:
-    assert stored_status(db, *words)[0] == wanted
+def test_the_stored_status_follows_boots_and_wills(db: Db) -> None:
+    found = {case: stored_status(db, *words, keep=False) for case, (words, _) in STATUSES.items()}
+    assert found == {case: wanted for case, (_, wanted) in STATUSES.items()}
+
+
+REPLACED = {
+    "one that stood still has an older birth": ([by(2, will(NOW)), by(1, birth(NOW))], "offline"),
+    "one that stood still has an older will": ([by(2, birth(NOW)), by(1, will(NOW))], "online"),
+    "the one that took over": ([by(1, birth(NOW)), by(2, will(NOW))], "offline"),
+    "an ingest of another name": ([by(2, birth(NOW)), by(1, will(NOW), "ingest-b")], "offline"),
+    "after a clock far ahead": ([by(MAX_EPOCH + 1, birth(NOW)), by(1, will(NOW))], "offline"),
+}
+
+
+def test_a_replaced_ingest_overwrites_no_status(db: Db) -> None:
+    found = {case: stored_status(db, *words, keep=False)[0] for case, (words, _) in REPLACED.items()}
+    assert found == {case: wanted for case, (_, wanted) in REPLACED.items()}
 
 
 def test_a_replaced_ingest_overwrites_no_clock(db: Db) -> None:
