@@ -28,8 +28,10 @@ def test_readings_that_the_other_broker_acknowledged_before_ingest_connected_to_
     url = pair.brokers["a"].url_of("ingest").replace(f":{pair.brokers['a'].server.port}", f":{pair.port}")
     addresses = ",".join(f"mqtts://127.0.0.1:{broker.server.port}" for broker in pair.brokers.values())
     ingest = make_ingest(url, db, ingest_client_id="ingest", mqtt_ca=pair.brokers["a"].ca, mqtt_standby_urls=addresses)
-    made = f"made a session on the standby broker at mqtts://ingest@127.0.0.1:{pair.brokers['b'].server.port}"
-    eventually(lambda: made in ingest.said(), 60, "ingest makes a session on the standby")
+    made = "made a session on the standby broker at mqtts://ingest@127.0.0.1:{}"
+    eventually(
+        lambda: made.format(pair.brokers["b"].server.port) in ingest.said(), 60, "ingest makes a session on the standby"
+    )
     assert measure(pair.endpoint("bed-1"), 1) == "Success"
     eventually(lambda: db.one(STORED) == [1], 30, "a reading is stored")
 
@@ -41,5 +43,5 @@ def test_readings_that_the_other_broker_acknowledged_before_ingest_connected_to_
     ingest.process.send_signal(signal.SIGCONT)
     eventually(lambda: db.one(STORED) == [1, 2], 60, "what the other broker acknowledged is stored")
     assert ingest.said().count("connected to the broker") >= 2
-    assert f"at mqtts://ingest@127.0.0.1:{pair.brokers['a'].server.port}" not in ingest.said()
+    assert made.format(pair.brokers["a"].server.port) not in ingest.said()
     pair.brokers["a"].server.start()

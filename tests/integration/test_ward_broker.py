@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ import pytest
 
 from identity.bridge import BRIDGE_FILE
 from stack.binaries import ServerBinaries
+from stack.broker_access import MOSQUITTO
+from stack.servers import STORE_FILE
 from tests.fixtures.alerts import AlertClient, MakeAlerts
 from tests.fixtures.broker_pair import export_line, further_broker, printed_by
 from tests.fixtures.ingest import MakeIngest
@@ -60,9 +63,10 @@ def ward(binaries: ServerBinaries, run_name: str, tmp_path: Path) -> Iterator[Wa
 
 
 def test_a_ward_alarms_while_the_centre_is_away_and_nothing_is_lost_or_doubled_afterwards(
-    ward: Ward, db: Db, make_ingest: MakeIngest, make_alerts: MakeAlerts
+    ward: Ward, db: Db, binaries: ServerBinaries, make_ingest: MakeIngest, make_alerts: MakeAlerts
 ) -> None:
     centre, edge = ward.centre, ward.edge
+    store = centre.server.folder / STORE_FILE
     make_ingest(centre.url_of("ingest"), db, ingest_client_id="ingest", mqtt_ca=centre.ca)
     url = edge.url.replace("//", f"//{WORKER}:{ward.worker_password}@")
     make_alerts(url, alerts_client_id=WORKER, alerts_wards="icu-1", mqtt_ca=edge.ca)
@@ -70,6 +74,8 @@ def test_a_ward_alarms_while_the_centre_is_away_and_nothing_is_lost_or_doubled_a
     bed.measure(heart_rate=80)
     eventually(lambda: db.rows(STORED) == [(1, 1)], 30, "a reading reaches the centre")
 
+    centre.server.signal(signal.SIGUSR1)  # saves its store, as it does every 10 s: a session that is not saved is lost
+    eventually(lambda: b"ingest" in binaries.read(store, MOSQUITTO), 10, "the session of ingest is saved")
     centre.server.kill()
     for heart_rate in (81, 150):
         bed.measure(heart_rate=heart_rate)
