@@ -290,8 +290,8 @@ class DeviceClock:
 
     def _counts_on(self, time: datetime, arrival: datetime, boot: int, seq: int) -> bool:
         """Return whether the seqs of a device continue, without an outage, while its time goes back."""
-        if not seq or boot != self._boot or seq <= self._seq or self._last_arrival is None or self._last_time is None:
-            return False
+        if boot != self._boot or not 0 < self._seq < seq or self._last_arrival is None or self._last_time is None:
+            return False  # with 0 the last one was of another boot
         return time < self._last_time and arrival - self._last_arrival <= self._stale_after
 
     def _place_old(self, time: datetime, arrival: datetime, lag: timedelta, seq: int) -> Placement | None:
@@ -423,9 +423,12 @@ class ArrivalOrder:
         if found is None:
             self.undecided.append((reading, arrival))
             return decided
-        for earlier, at in self.undecided:
-            decided.append((earlier, at, self.clock.place_before(earlier.time, at, found, last)))
-        self.undecided.clear()
+        held, self.undecided[:] = self.undecided[:], []
+        for earlier, at in held:
+            if earlier.boot != reading.boot and not found.live:
+                self.undecided.append((earlier, at))  # a backlog of another boot says nothing about it
+            else:
+                decided.append((earlier, at, self.clock.place_before(earlier.time, at, found, last)))
         decided.append((reading, arrival, found))
         return decided
 

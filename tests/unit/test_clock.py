@@ -252,6 +252,21 @@ def test_of_two_devices_of_one_name_each_is_evaluated(behind: float) -> None:
     assert sum(found.live and (found.newest or 0 < behind <= 5) for _, found in device.placed) >= 38
 
 
+def test_a_backlog_of_a_later_boot_is_not_live_and_decides_no_reading_of_another_boot() -> None:
+    device = Device()
+    for number in range(10):  # by a clock that is an hour behind
+        device.send(NOW + s(20 * number - 3600), NOW + s(20 * number), 10, number + 1)
+    for number in range(10):  # sent again, from before the number of the start was set back
+        arrival = NOW + s(194.5 + number)
+        device.send(NOW + s(60 + 10 * number - 3600), arrival, 20, number + 1)
+        if number == 5:
+            device.send(NOW + s(200 - 3600), NOW + s(200), 10, 11)
+    device.pause(NOW + s(206))
+    after = {at: found for at, found in device.placed[10:]}
+    assert [at for at, found in after.items() if found.live] == [NOW + s(200)]
+    assert after[NOW + s(200)].newest
+
+
 @pytest.mark.parametrize("rate", [0, 0.5])
 def test_a_clock_that_stops_or_lags_is_noticed_between_fast_readings_too(rate: float) -> None:
     device = Device()
