@@ -21,17 +21,9 @@ class AlertSnapshots(PeriodicWork):
     report_waiting   called with the number of alerts that are still due after that
     """
 
-    def __init__(
-        self,
-        url: str,
-        count_taken: Callable[[int], None],
-        report_waiting: Callable[[int], None],
-        *,
-        first_after_s: float = FIRST_AFTER_S,
-        interval_s: float = INTERVAL_S,
-    ) -> None:
+    def __init__(self, url: str, count_taken: Callable[[int], None], report_waiting: Callable[[int], None]) -> None:
         purpose = "keep the readings around alerts"
-        super().__init__("snapshots", url, purpose, first_after_s=first_after_s, interval_s=interval_s)
+        super().__init__("snapshots", url, purpose, first_after_s=FIRST_AFTER_S, interval_s=INTERVAL_S)
         self._count_taken = count_taken
         self._report_waiting = report_waiting
 

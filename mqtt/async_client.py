@@ -100,7 +100,6 @@ async def connection(
     client_id: str,
     will: Will,
     closing: asyncio.Event,
-    keepalive_s: int = KEEPALIVE_S,
     version: ProtocolVersion = ProtocolVersion.V311,
 ) -> AsyncIterator[Client]:
     """Connect to the broker whose turn it is, for the duration of the block; raises MqttError. No session is kept.
@@ -116,7 +115,7 @@ async def connection(
         will=will,
         protocol=version,
         clean_session=True if version < ProtocolVersion.V5 else None,  # with MQTT 5 that is the default
-        keepalive=keepalive_s,
+        keepalive=KEEPALIVE_S,
         timeout=CONNECT_TIMEOUT_S if order.broker.others else TIMEOUT_S,
     )
     await connect(client)

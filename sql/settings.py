@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sql.address import addresses, urls_of_one_host, with_writable_session, without_password
 from sql.connection import insecure_reason
+from vitals.errors import PermanentError
 from vitals.settings import PREFIX, Settings
 from vitals.urls import split_url
 
@@ -25,6 +26,14 @@ def _database_url(text: str) -> str:
 
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+
+
+def first_url(**urls: str | None) -> str:
+    """Return the first URL that is set, of fields by name; raises PermanentError that names them if none is."""
+    if url := next(filter(None, urls.values()), None):
+        return url
+    names = " or ".join(PREFIX + name.upper() for name in urls)
+    raise PermanentError(f"set {names} to the address of the database")
 
 
 class DatabaseSettings(Settings):

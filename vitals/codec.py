@@ -279,8 +279,8 @@ def _check_object(content: dict[str, Any], clock: TimeWindow, arrival: datetime 
     return Decoded([reading], problems, unknown)
 
 
-def _rejected(reason: Reason, detail: str, unknown_keys: int = 0) -> Decoded:
-    return Decoded([], [Problem(reason, detail)], unknown_keys)
+def _rejected(reason: Reason, detail: str) -> Decoded:
+    return Decoded([], [Problem(reason, detail)])
 
 
 def _json_type(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from alerts.backtest.episodes import Episodes, Span
 from alerts.backtest.history import BedHistory
 from alerts.backtest.rule_run import BedRun, RuleRun
-from vitals.rules import Rule, RuleSet
+from vitals.rules import Level, Rule, RuleSet
 
 LONGEST_DELAY_S = 30  # of the curve
 PAUSE = timedelta(minutes=10)  # a longer silence is no time at the bed
@@ -110,30 +110,27 @@ def run(histories: Iterable[BedHistory], rule_sets: Sequence[RuleSet], curve: bo
 
 def without_delays(rules: RuleSet) -> RuleSet:
     """The same limits and hysteresis; every physiological alarm is raised at once."""
-    return _with_levels(rules, lambda _: {"after": timedelta()})
+    return _with_levels(rules, lambda level: replace(level, after=timedelta()), latching=False)
 
 
 def without_hysteresis(rules: RuleSet) -> RuleSet:
     """The same limits; every crossing is an alarm and every way back its end."""
-    return _with_levels(rules, lambda limit: {"after": timedelta(), "clear": limit, "clear_after": timedelta()})
+
+    def at_once(level: Level) -> Level:
+        return replace(level, after=timedelta(), clear=level.limit, clear_after=timedelta())
+
+    return _with_levels(rules, at_once, latching=False)
 
 
 def delayed(rules: RuleSet, delay: timedelta) -> RuleSet:
     """The same rules, with this delay wherever there is one; levels without a delay keep none."""
-    changed = [
-        replace(rule, levels=tuple(replace(level, after=delay) if level.after else level for level in rule.levels))
-        if rule.kind == "physiological"
-        else rule
-        for rule in rules.rules
-    ]
-    return replace(rules, rules=tuple(changed))
+    return _with_levels(rules, lambda level: replace(level, after=delay) if level.after else level)
 
 
-def _with_levels(rules: RuleSet, change: Callable[[float], dict[str, Any]]) -> RuleSet:
+def _with_levels(rules: RuleSet, change: Callable[[Level], Level], **others: Any) -> RuleSet:
+    """The same rules, with other levels and fields of the physiological ones."""
     changed = [
-        replace(rule, levels=tuple(replace(level, **change(level.limit)) for level in rule.levels), latching=False)
-        if rule.kind == "physiological"
-        else rule
+        replace(rule, levels=tuple(map(change, rule.levels)), **others) if rule.kind == "physiological" else rule
         for rule in rules.rules
     ]
     return replace(rules, rules=tuple(changed))

@@ -59,10 +59,10 @@ class BedFeed:
     problem   why it cannot log in; empty: it can, or has not tried
     """
 
-    def __init__(self, bed: Bed, inbox: Inbox, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, bed: Bed, inbox: Inbox) -> None:
         self.bed = bed
         self.stats = FleetStats(1)
-        self.outbox = Outbox(capacity, _Journal(inbox, bed.number), receipts=True)
+        self.outbox = Outbox(CAPACITY, _Journal(inbox, bed.number), receipts=True)
         self.changed = asyncio.Event()
         self.has_room = asyncio.Event()
         self.has_room.set()

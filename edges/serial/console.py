@@ -19,7 +19,7 @@ def find_console(seen: bytes) -> str:
     return found[0].decode("ascii", "replace").strip()[:40] if found else ""
 
 
-def find_terminal_owner(port: Path, processes: Path = Path("/proc")) -> str:
+def find_terminal_owner(port: Path) -> str:
     """Return the name of a process whose terminal a port is, such as agetty; empty without one."""
     try:
         found = port.stat()
@@ -29,7 +29,7 @@ def find_terminal_owner(port: Path, processes: Path = Path("/proc")) -> str:
         return ""
     major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
     terminal = str((minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12)  # as proc(5) states it
-    for file in processes.glob("[0-9]*/stat"):
+    for file in Path("/proc").glob("[0-9]*/stat"):
         try:
             begin, _, rest = file.read_text(errors="replace").rpartition(")")
         except OSError:  # it has ended
@@ -39,10 +39,10 @@ def find_terminal_owner(port: Path, processes: Path = Path("/proc")) -> str:
     return ""
 
 
-def is_console_of_system(port: Path, active: Path = _ACTIVE) -> bool:
+def is_console_of_system(port: Path) -> bool:
     """Whether a port is a console of this machine."""
     try:
-        names = active.read_text().split()
+        names = _ACTIVE.read_text().split()
     except OSError:
         return False
     return port.resolve() in {Path("/dev") / name for name in names}

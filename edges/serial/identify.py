@@ -1,7 +1,6 @@
 """Find the serial ports of this machine, and the decoder that knows what one sends."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -31,9 +30,9 @@ class Found:
     description: str
 
 
-def find_ports(folder: Path = _BY_ID) -> list[Found]:
+def find_ports() -> list[Found]:
     """Return the ports of this machine."""
-    names = {str(link.resolve()): str(link) for link in folder.iterdir()} if folder.is_dir() else {}
+    names = {str(link.resolve()): str(link) for link in _BY_ID.iterdir()} if _BY_ID.is_dir() else {}
     found = []
     for port in sorted(comports()):
         description = port.description if port.description not in (None, "n/a") else ""
@@ -56,7 +55,7 @@ def guess_decoder(data: bytes, line: LineSettings) -> str | None:
     return best if most >= 0.5 else None
 
 
-def listen(path: Path, seconds: float, sleep: Callable[[float], None] = time.sleep) -> str:
+def listen(path: Path, seconds: float) -> str:
     """Return in a sentence what a port sends: which decoder knows it, with which line setting. Nothing is written."""
     lines = dict.fromkeys(default_line(name) for name in get_args(DecoderName))
     received = 0
@@ -70,7 +69,7 @@ def listen(path: Path, seconds: float, sleep: Callable[[float], None] = time.sle
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 data += port.read()
-                sleep(0.05)
+                time.sleep(0.05)
         except PortGone as gone:
             return f"it is gone: {gone}"
         finally:

@@ -87,9 +87,9 @@ def _find_problem(sign: str, value: float | None) -> tuple[Reason, str] | None:
     return None
 
 
-def without_value(detail: str, clock: datetime | None = None, *, signs: tuple[str, ...] = OXIMETER) -> Measurement:
+def without_value(detail: str, clock: datetime | None = None) -> Measurement:
     """Return a measurement of a device that states why it has no value."""
-    return Measurement({}, (), tuple(Unmeasured(sign, "", Reason.NO_VALUE, detail) for sign in signs), clock)
+    return Measurement({}, (), tuple(Unmeasured(sign, "", Reason.NO_VALUE, detail) for sign in OXIMETER), clock)
 
 
 def off(clock: datetime | None = None) -> Measurement:

@@ -16,7 +16,7 @@ from pydantic import Field
 from ingest.importing.report import Progress, describe
 from ingest.importing.rows import Counts, RowConverter
 from ingest.importing.store import ImportStore, Stored
-from sql.settings import DatabaseSettings, DatabaseUrl
+from sql.settings import DatabaseSettings, DatabaseUrl, first_url
 from vitals.command_line import examples, single_command
 from vitals.device_names import device_name, unique_names
 from vitals.errors import PermanentError, VitalFlowError, exit_on_error, login_name
@@ -39,10 +39,7 @@ class ImportSettings(DatabaseSettings):
     @property
     def url(self) -> str:
         """The login for imports, if there is one, else the owner; raises PermanentError."""
-        url = self.import_url or self.database_url
-        if url is None:
-            raise PermanentError("set VITALFLOW_IMPORT_URL or VITALFLOW_DATABASE_URL to the address of the database")
-        return url
+        return first_url(import_url=self.import_url, database_url=self.database_url)
 
 
 @app.command(

@@ -14,7 +14,7 @@ from sql.export.deidentify import DEFAULT_KEY, Pseudonyms, read_key
 from sql.export.formats import Format
 from sql.export.readings import READINGS, Rollup, Selection, of_rollup
 from sql.export.write_export import Progress, write_export
-from sql.settings import DatabaseSettings, DatabaseUrl
+from sql.settings import DatabaseSettings, DatabaseUrl, first_url
 from vitals.command_line import examples, single_command
 from vitals.errors import PermanentError, exit_on_error
 from vitals.time_option import TIME_FORMS, parse_time_option
@@ -34,10 +34,7 @@ class ExportSettings(DatabaseSettings):
     @property
     def url(self) -> str:
         """The login for research, if there is one, else the reader; raises PermanentError."""
-        url = self.research_url or self.reader_url
-        if url is None:
-            raise PermanentError("set VITALFLOW_RESEARCH_URL or VITALFLOW_READER_URL to the address of the database")
-        return url
+        return first_url(research_url=self.research_url, reader_url=self.reader_url)
 
 
 @app.command(
