@@ -15,6 +15,8 @@ STACK_OPTIONS = $(if $(DEVICES),--devices $(DEVICES)) $(if $(PORT_BASE),--port-b
     $(if $(LISTEN),--listen $(LISTEN))
 # Show each line of output at once, even through a pipe.
 export PYTHONUNBUFFERED = 1
+# Images of Python often set it. Without a cache each worker of pytest rewrites the assertions of all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo up down env test test-fast test-integration check js-setup js-check js-vendor docs lock audit bench \
     screenshots clean
