@@ -162,14 +162,21 @@ def test_files_in_the_wrong_order_are_named(authority: CertificateAuthority) -> 
         assert "\n" not in str(raised.value)
 
 
-def test_an_expired_client_certificate_reports_how_to_create_a_new_one(authority: CertificateAuthority) -> None:
-    pair = ca.sign_client(authority.load_or_create(NOW), "bed-1", NOW - timedelta(days=10), days=1)
+@pytest.mark.parametrize(
+    ("begins", "message"),
+    [
+        (NOW - timedelta(days=10), "old.crt has expired on .*vitalflow devices enroll bed-1 --ward WARD --certificate"),
+        (NOW + timedelta(days=9), "this machine's clock says .*timedatectl set-ntp true"),
+    ],
+)
+def test_a_client_certificate_outside_its_days_is_reported_with_its_remedy(
+    authority: CertificateAuthority, begins: datetime, message: str
+) -> None:
+    pair = ca.sign_client(authority.load_or_create(NOW), "bed-1", begins, days=1)
     crt, key = authority.folder / "old.crt", authority.folder / "old.key"
     write_public(crt, pair.certificate)
     write_secret(key, pair.key)
-    with pytest.raises(
-        PermanentError, match=f"{crt} has expired on .*vitalflow devices enroll bed-1 --ward WARD --certificate"
-    ):
+    with pytest.raises(PermanentError, match=message):
         tls.client_context(authority.ca_certificate, crt, key)
 
 
