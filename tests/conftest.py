@@ -35,15 +35,15 @@ LONGEST = [
     "acceptance/test_no_reading_lost_on_broker_crash.py",
     "acceptance/test_noisy_device.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
     "community/test_wards.py", "community/test_chart_queries.py", "browser/test_login.py", "community/test_rollups.py",
-    "integration/test_monitoring.py", "integration/test_devices_receipts.py", "integration/test_alerts_worker.py",
-    "integration/test_station_login.py",
+    "integration/test_monitoring.py", "integration/test_nothing_stored.py", "integration/test_standby.py",
+    "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_station_login.py",
     "integration/test_ingest_operation.py", "integration/test_enrolment.py", "unit/test_alert_properties.py",
 ]  # fmt: skip
 # No test of these shares a server with another one of its module: each goes to whichever worker is free.
 SPREAD = [
     "acceptance/test_no_reading_lost.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
     "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_ingest_operation.py",
-    "integration/test_monitoring.py",
+    "integration/test_monitoring.py", "integration/test_nothing_stored.py", "integration/test_standby.py",
 ]  # fmt: skip
 # These share a filled database of session scope: one worker takes all of them, and fills it once.
 TOGETHER = {

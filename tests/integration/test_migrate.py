@@ -84,17 +84,6 @@ def test_two_at_once_do_not_harm_each_other(empty: Db) -> None:
     assert empty.count("vitalflow_migration") == len(list((Path("sql") / "migrations").glob("*.sql")))
 
 
-def test_two_at_once_repeatedly(database: DatabaseServer) -> None:
-    for _ in range(3):
-        name = f"race_{uuid.uuid4().hex[:12]}"
-        ensure_database(database.url("postgres"), name)
-        db = db_of(database, name)
-        both = [start_migrate(settings_of(db)) for _ in range(2)]
-        assert sorted(wait_for_end(process).expect_success().count("applied 0001") for process in both) == [0, 1]
-        with psycopg.connect(database.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 def test_two_databases_of_one_server_at_once(database: DatabaseServer, empty: Db) -> None:
     # They share the roles, and the lock of one database is not seen from the other.
     with psycopg.connect(database.url("postgres")) as elsewhere:
