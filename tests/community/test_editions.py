@@ -36,7 +36,6 @@ def _community_0_1_0(db: Db) -> None:
 # A Community database never becomes an Apache one; migrate refuses it.
 ORDERS: list[Sequence[Callable[[Db], None]]] = [
     [_community],
-    [migrate_as_apache, _community],
     [migrate_as_apache, migrate_as_apache, _community, _community],
     [_community_0_1_0, _community],
     [_apache_0_1_0, _community],

@@ -1,7 +1,5 @@
 """`vitalflow db migrate` on the Community edition: the same files, the same result."""
 
-from datetime import UTC, datetime
-
 import psycopg
 import pytest
 
@@ -61,31 +59,6 @@ def test_the_roles_have_the_same_privileges_on_both_editions(migrated: Db) -> No
             _insert(connection, seq=3)
 
 
-def test_a_reading_copied_through_the_staging_table_is_stored_once(migrated: Db) -> None:
-    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
-        connection.execute(STATEMENTS["stage"])
-        new = []
-        for _ in range(2):  # the second time is a redelivery
-            with connection.transaction():
-                _insert(connection, seq=1, table="stage")
-                _insert(connection, seq=2, table="stage")
-                _insert(connection, seq=2, table="stage")
-                new.append(connection.execute(STATEMENTS["insert_new_readings"]).rowcount)
-        assert new == [2, 0]
-    assert migrated.rows("SELECT seq, heart_rate FROM patient_vitals ORDER BY seq") == [(1, 82.0), (2, 82.0)]
-
-
-def test_a_device_status_is_stored(migrated: Db) -> None:
-    birth = {"device_id": "bed-1", "ward": "icu-1", "state": "online", "boot": 9, "interval_s": 1.0, "model": "m"}
-    parameters = {**birth, "dropped": 0, "changed_at": datetime(2026, 11, 22, tzinfo=UTC), "retained": False}
-    parameters |= {"writer": "ingest", "epoch": 1, "max_epoch": 1}
-    with psycopg.connect(migrated.owner_url, autocommit=True) as connection:
-        connection.execute(STATEMENTS["device_status"], parameters)
-        connection.execute(STATEMENTS["device_status"], {**parameters, "state": "offline", "boot": 8})
-        connection.execute(STATEMENTS["device_status"], {**parameters, "state": "offline"})
-    assert migrated.rows("SELECT ward, state, boot FROM device") == [("icu-1", "offline", 9)]
-
-
 def test_a_session_leaves_no_state_to_the_next_one(migrated: Db) -> None:
     # Ours to prove: in the WebAssembly build all connections are one backend, and the server script must clean it.
     for _ in range(2):
@@ -101,9 +74,9 @@ def test_a_session_leaves_no_state_to_the_next_one(migrated: Db) -> None:
     assert migrated.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 
-def _insert(connection: psycopg.Connection[tuple[object, ...]], seq: int, table: str = "patient_vitals") -> None:
+def _insert(connection: psycopg.Connection[tuple[object, ...]], seq: int) -> None:
     connection.execute(
-        f"INSERT INTO {table} (time, device_id, boot, seq, ward, heart_rate, sensor_off, status, received_at)"  # noqa: S608
+        "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, sensor_off, status, received_at)"
         " VALUES ('2026-11-22 10:00Z', 'bed-1', 9, %s, 'icu-1', 82, '{}', 'NORMAL', now())",
         [seq],
     )
