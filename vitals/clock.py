@@ -36,7 +36,8 @@ BACKLOG_RATE = 2.0  # seconds measured per second of arrival, from which on read
 MOMENT = timedelta(seconds=0.5)  # readings that arrive within it count as one for the usual interval
 STEADY = timedelta(seconds=60)  # a usual interval that is kept for so long counts more than the announced one
 UNUSUAL_GAPS = 3  # so many in a row are the new usual interval
-RUN_S = 10.0  # seconds of arrivals over which that rate is measured
+ENOUGH = timedelta(seconds=2)  # of arrivals, over which that rate is measured at least
+RUN_S = 10.0  # seconds of arrivals over which it is measured at most
 
 
 _new = tuple.__new__  # the constructor of a named tuple takes three times as long
@@ -59,13 +60,14 @@ class Placement(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Old readings in a row: the first and the last one, by the device's time and by arrival."""
+    """Old readings in a row: the first and the last one, by the device's time and by arrival; `seq` of one of them."""
 
     start_time: datetime
     start_arrival: datetime
     time: datetime
     arrival: datetime
     backlog: bool
+    seq: int = 0
 
 
 class DeviceClock:
@@ -187,8 +189,7 @@ class DeviceClock:
             is_recent = lag - self.offset <= self._stale_after
             if seq == self._seq and time == self._last_time:
                 return Placement(placed, live=is_recent, newest=False)
-            if is_recent and (self._run is None or time <= self._run.time):
-                self._run = _Run(time, arrival, time, arrival, backlog=False)
+            if is_recent and not self._follows_run(time, arrival, seq):
                 return Placement(placed, live=True, newest=False)
             # If it follows another such one as fast as it was measured, the device counts anew, by a clock set back.
             found = self._place_old(time, arrival, lag, seq)
@@ -294,6 +295,20 @@ class DeviceClock:
             return False  # with 0 the last one was of another boot
         return time < self._last_time and arrival - self._last_arrival <= self._stale_after
 
+    def _follows_run(self, time: datetime, arrival: datetime, seq: int) -> bool:
+        """Return whether a reading comes after other old ones by its time; if not, a run begins with it.
+
+        By a clock that counts in tens of seconds only its number is higher. Then the run must last ENOUGH: messages of
+        one time that are sent again come at once.
+        """
+        run = self._run
+        if run is not None and time == run.time and seq > run.seq:
+            return arrival - run.start_arrival >= ENOUGH
+        if run is not None and time > run.time:
+            return True
+        self._run = _Run(time, arrival, time, arrival, backlog=False, seq=seq)
+        return False
+
     def _place_old(self, time: datetime, arrival: datetime, lag: timedelta, seq: int) -> Placement | None:
         before = self._run
         if before is None:
@@ -302,16 +317,16 @@ class DeviceClock:
         # Stamps in whole seconds are up to a second further apart than the measurements.
         rounding = ZERO if time.microsecond or before.time.microsecond else DISORDER
         since_last = _is_live_rate(time - before.time, arrival - before.arrival, rounding)
-        since_start = arrival - before.start_arrival >= timedelta(seconds=2) and _is_live_rate(
+        since_start = arrival - before.start_arrival >= ENOUGH and _is_live_rate(
             time - before.start_time, arrival - before.start_arrival, rounding
         )
         if since_last or since_start:
             return self._anchor(time, arrival, lag, seq)
         backlog = before.backlog or time != before.time
         if (arrival - before.start_arrival).total_seconds() > RUN_S:
-            self._run = _Run(time, arrival, time, arrival, backlog)
+            self._run = _Run(time, arrival, time, arrival, backlog, seq)
         else:
-            self._run = _Run(before.start_time, before.start_arrival, time, arrival, backlog)
+            self._run = _Run(before.start_time, before.start_arrival, time, arrival, backlog, seq)
         placed = min(_shifted(time, self.offset or ZERO), arrival)
         return self._placed(placed, live=False) if backlog else None
 

@@ -230,6 +230,29 @@ def test_a_device_without_boots_whose_start_sets_its_clock_back_is_live_from_its
     assert all(found.newest and arrival - found.time <= RIGHT for arrival, found in device.placed[41 * parts :])
 
 
+@pytest.mark.parametrize("lost", [0, 1])  # the first message of the new start
+@pytest.mark.parametrize(("step", "behind"), [(10, 30), (60, 60), (60, 0)])
+def test_a_start_by_a_clock_in_steps_of_many_seconds_is_live_after_two_seconds(
+    step: int, behind: int, lost: int
+) -> None:
+    device = Device()
+    for second in range(120):
+        again = second >= 75
+        shown = second - behind * again
+        if not again or second >= 75 + lost:
+            device.send(NOW + s(shown - shown % step), NOW + s(second), seq=second - 75 * again + 1)
+    assert all(found.live and found.newest for _, found in device.placed[78 - lost :])
+
+
+def test_parts_of_an_older_moment_with_its_number_do_not_start_anew() -> None:
+    device = Device()
+    for second in range(0, 60, 10):
+        device.send(NOW + s(second), NOW + s(second), seq=second + 10)
+        for part in (1, 4, 7):
+            device.send(NOW + s(second - 10), NOW + s(second + part), seq=second)
+    assert [found.newest for _, found in device.placed[4:]] == [True, False, False, False] * 5
+
+
 def test_backlogs_of_two_boots_are_placed_no_later_than_they_arrive_and_hold_no_live_reading_up() -> None:
     device = Device()
     for number in range(10):  # of the boot before the clock began anew
