@@ -130,6 +130,11 @@ class DeviceClock:
             return usual
         return announced
 
+    def longest_interval(self, announced: timedelta | None) -> timedelta | None:
+        """Return the usual interval, or the one at which readings arrive, where that is longer."""
+        usual, arriving = self.usual_interval(announced), self.interval
+        return arriving if usual is None or (arriving is not None and arriving > usual) else usual
+
     @property
     def is_steady(self) -> bool:
         """Whether readings came at the usual interval for STEADY up to the last one: a monitor, and no short visit."""

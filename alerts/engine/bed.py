@@ -264,7 +264,7 @@ class Bed:
             held = max(held, alert.level)  # a reading that may be late ends nothing
         after = level_state.observe(before, depth, held, time, value)
         if is_replayed:
-            after = level_state.follow(rule, after, time, self.usual_interval)
+            after = level_state.follow(rule, after, time, self._clock.longest_interval(self.interval))
         elif live:
             after = self.settle(rule, after, time, value, events)
         if after is not before:
@@ -276,7 +276,8 @@ class Bed:
         """Change the rule's alert if its delays call for another level; return the state at that level."""
         alert = self.alerts.get(rule.name)
         state = _at_level_of(alert, rule, state)
-        interval = self.usual_interval if state.depth > state.level else None  # of use to a delay only
+        # Of use to a delay only. A device may announce a shorter interval than it has.
+        interval = self._clock.longest_interval(self.interval) if state.depth > state.level else None
         level = level_state.target_level(rule, state, time, interval)
         if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
             worse = None if alert is None else worsened(alert, rule, time, self.last, value)

@@ -157,7 +157,7 @@ def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     if not counting:
         return
     limit = silent_after(bed.usual_interval)
-    if not bed.interval and not bed.order.clock.is_steady:
+    if not bed.order.clock.is_steady:
         # A visit of a few measurements has no later value that the delay could wait for.
         limit = max(limit, UNKNOWN_INTERVAL)
     if now - bed.last_live_at > limit:

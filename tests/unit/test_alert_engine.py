@@ -729,6 +729,19 @@ def test_a_delay_that_other_rules_make_void_raises_nothing() -> None:
     assert bed.steady(10, 30, 130, spo2=89) == []
 
 
+@pytest.mark.parametrize("parts", [(0,), (0, 0.2, 0.4, 0.6), (0, 2, 4)])
+def test_a_device_that_announces_a_shorter_interval_than_it_has_raises(parts: tuple[float, ...]) -> None:
+    bed = BedDriver(HIGH)
+    bed.status(0, online=True, interval_s=1)
+    said = []
+    for visit in range(7):
+        for part in parts:
+            said += bed.read(300 * visit + part, 130 if visit == 4 else 80, boot=0, seq=0)
+        for second in range(1, 30):
+            said += bed.tick(300 * visit + parts[-1] + second)
+    assert said == ["hr raised", "hr cleared"]
+
+
 def test_limits_of_one_sign_leave_the_delay_of_the_score_of_a_short_visit() -> None:
     text = HIGH + SCORE.replace('text = "NEWS2"', 'text = "NEWS2"\nfor_s = 10')
     bed = BedDriver(text)
