@@ -260,8 +260,8 @@ class Bed:
         is_replayed = self._redelivered and self.is_replayed(rule)  # it was evaluated before a restart
         if not is_replayed:
             before = _at_level_of(alert, rule, before)  # first, for it drops the delays of a level that has ended
-        if not self._certain and alert is not None:
-            held = max(held, alert.level)  # a reading that may be late ends nothing
+        if not self._certain and alert is not None and held < alert.level:
+            return  # a reading that may be late ends nothing
         after = level_state.observe(before, depth, held, time, value)
         if is_replayed:
             after = level_state.follow(rule, after, time, self._clock.longest_interval(self.interval))

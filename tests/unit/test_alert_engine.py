@@ -729,6 +729,17 @@ def test_a_delay_that_other_rules_make_void_raises_nothing() -> None:
     assert bed.steady(10, 30, 130, spo2=89) == []
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_the_alert_of_a_slow_device_whose_clock_stands_still_ends(again: bool) -> None:
+    bed = BedDriver(HIGH)
+    said = []
+    for number in range(9):
+        boot = 500 if again and number > 2 else 1000
+        said += bed.read(-9000, 160 if number == 3 else 80, 90 * number, boot=boot, seq=number + 1)
+        said += bed.tick(90 * number + 2)
+    assert [change for change in said if change != "hr reminded"] == ["hr raised", "hr cleared"]
+
+
 @pytest.mark.parametrize("parts", [(0,), (0, 0.2, 0.4, 0.6), (0, 2, 4)])
 def test_a_device_that_announces_a_shorter_interval_than_it_has_raises(parts: tuple[float, ...]) -> None:
     bed = BedDriver(HIGH)
