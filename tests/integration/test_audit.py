@@ -104,7 +104,7 @@ def test_limits_set_while_ingest_was_down_are_stored_later(
     eventually(
         lambda: first.metric("messages_received_total") >= 1 <= second.metric("messages_received_total"),
         20,
-        "both hear it",
+        "both receive it",
     )
     assert [who for (who, *_) in db.rows(QUERY)] == ["A"], "kept, and by one of them"
 

@@ -1,4 +1,4 @@
-"""Letting in and turning away at a real broker that goes on running, and new certificates without losing anybody."""
+"""Enrolment and revocation at a broker that goes on running, and renewed certificates that disconnect no client."""
 
 import json
 import os

@@ -12,7 +12,6 @@ from vitals.reading import reading
 from vitals.topics import Topics
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
-MONTH = timedelta(days=30)
 
 
 def admitted(fairness: RateLimiter, messages: int, size: int, now: datetime, sender: str = "bed-1") -> int:

@@ -21,7 +21,7 @@ class Stack:
         self.published: list[Alert] = []
         self.engine.restore(restored or [], now)
 
-    def hear(self, status: ServiceStatus | None, *, retained: bool = False, name: str = "ingest") -> None:
+    def receive(self, status: ServiceStatus | None, *, retained: bool = False, name: str = "ingest") -> None:
         payload = b"" if status is None else encode_service_status(status)
         self.published += [
             e.alert for e in self.engine.take(f"vitalflow/services/{name}".encode(), payload, retained, self.now)
@@ -33,7 +33,7 @@ class Stack:
         while self.now < end:
             self.now += timedelta(seconds=HEARTBEAT_S)
             if status is not None:
-                self.hear(status)
+                self.receive(status)
             self.published += [event.alert for event in self.engine.tick(self.now)]
 
     def changes(self) -> list[str]:
@@ -78,7 +78,7 @@ def test_an_ingest_that_fails_and_starts_again_in_turn_raises_the_alert_once() -
     for boot in range(1, 8):
         stack.pass_(4, online(boot=boot))
         stack.pass_(10, online(READ_ONLY, stack.now, boot))
-        stack.hear(offline(boot))
+        stack.receive(offline(boot))
         stack.pass_(6)
     assert stack.changes() == ["raised"]
 
@@ -86,10 +86,10 @@ def test_an_ingest_that_fails_and_starts_again_in_turn_raises_the_alert_once() -
 def test_an_ingest_that_is_gone_raises_the_alert_and_ends_it_when_it_is_back() -> None:
     stack = Stack()
     stack.pass_(4, online(boot=7))
-    stack.hear(offline(7))
+    stack.receive(offline(7))
     stack.pass_(62)
     assert stack.changes() == ["raised"]
-    stack.hear(offline(6))  # a will of the process before: old
+    stack.receive(offline(6))  # a will of the process before: old
     stack.pass_(14, online(boot=8))
     assert stack.changes() == ["raised", "cleared"]
 
@@ -112,7 +112,7 @@ def test_time_in_which_nothing_could_arrive_raises_nothing() -> None:
 
 def test_an_ingest_that_never_ran_and_other_services_raise_nothing() -> None:
     stack = Stack()
-    stack.hear(offline(), name="station")
+    stack.receive(offline(), name="station")
     stack.pass_(100)
     stack.engine.take(b"vitalflow/services/ingest", b"not a status", False, stack.now)
     assert not stack.published
@@ -120,9 +120,9 @@ def test_an_ingest_that_never_ran_and_other_services_raise_nothing() -> None:
 
 def test_a_deleted_status_ends_the_alert() -> None:
     stack = Stack()
-    stack.hear(offline(), retained=True)
+    stack.receive(offline(), retained=True)
     stack.pass_(62)
-    stack.hear(None)
+    stack.receive(None)
     stack.pass_(100)
     assert stack.changes() == ["raised", "cleared"]
 
@@ -131,7 +131,7 @@ def test_a_restarted_worker_goes_on_with_the_alert_and_does_not_raise_it_again()
     before = Stack()
     before.pass_(64, online(READ_ONLY, NOW))
     later = Stack(before.published, before.now)
-    later.hear(online(), retained=True)  # what is retained may be old: it ends nothing
+    later.receive(online(), retained=True)  # what is retained may be old: it ends nothing
     later.pass_(30, online(READ_ONLY, NOW))
     assert not later.published
     later.pass_(14, online())
