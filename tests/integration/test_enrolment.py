@@ -406,6 +406,7 @@ def test_a_second_alert_worker_needs_its_own_user_and_its_refusal_names_the_comm
 
     own_secured.server.stop()
     own_secured.server.start()  # its users file is written anew
+    eventually(lambda: second.said().count("connected to the broker") == 2, 30, "the worker is connected again")
     assert re.search(r"service +alerts2 +alerts icu-2$", run("identity", "user", "list").stdout, re.MULTILINE)
     assert run("identity", "user", "revoke", "alerts2").returncode == 0
     eventually(lambda: "the connection ended: Administrative action" in second.said(), 10, "the end")
