@@ -186,6 +186,8 @@ class Beds:
             if not placement.live:
                 continue
             if reading.patient_id is not None and reading.patient_id != bed.patient:
+                if not placement.newest:
+                    continue  # late, or sent again: of the former patient
                 bed.snapshot = bed.snapshot.with_patient(None)  # no value of one patient is shown as of another
                 bed.patient = reading.patient_id
                 bed.held = LastValues()

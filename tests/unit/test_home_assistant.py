@@ -119,6 +119,10 @@ def test_no_value_of_one_patient_is_shown_as_of_another_and_no_number_of_a_patie
     shown = scene.state(1)
     assert (shown["heart_rate"], shown["temperature"]) == (90.0, None)
     assert "p-2" not in json.dumps(shown)
+    scene.measure(0, arrives=2, patient="p-1", heart_rate=70.0, temperature=39.5)  # sent again
+    scene.measure(0.5, arrives=2, temperature=39.4)  # late, without its patient
+    shown = scene.state(2)
+    assert (shown["heart_rate"], shown["temperature"]) == (90.0, None)
 
 
 def test_a_new_connection_begins_without_values_and_forgets_beds_that_are_gone() -> None:
