@@ -158,6 +158,11 @@ class Pipeline:
         """Return whether every message received is committed: none is in the open batch or with the writer."""
         return not self._in_flight and not self._builder.batch.messages
 
+    @property
+    def _is_behind(self) -> bool:
+        """Whether half as many messages are held as the broker may send: it has more than ingest stores at once."""
+        return 2 * (self._in_flight + self._builder.batch.messages) >= self._settings.ingest_receive_maximum
+
     def health(self) -> tuple[str | None, Mapping[str, object]]:
         """Return why readings are not stored, or None, and facts, for /healthz. Called from another thread.
 
@@ -270,8 +275,9 @@ class Pipeline:
         now = time.monotonic()
         self._builder.set_time(datetime.now(UTC), now)
         read = self._session.receive()
-        if not self._in_flight:
-            self._throttle.after(read, now)
+        backlog = self._is_behind
+        if backlog or not self._in_flight:
+            self._throttle.after(read, now, backlog=backlog)
 
     def _wait(self, now: float) -> bool:
         """Wait for an event; return whether the MQTT socket can be read."""
@@ -344,12 +350,7 @@ class Pipeline:
             return
         self._next_login_check = now + LOGIN_CHECK_S
         wall = datetime.now(UTC)
-        held = self._in_flight + self._builder.batch.messages
-        if (
-            self._writer.problem(wall) is not None
-            or not self._session.connected
-            or 2 * held >= self._settings.ingest_receive_maximum
-        ):
+        if self._writer.problem(wall) is not None or not self._session.connected or self._is_behind:
             self._logins.behind(wall)
         waiting = self._logins.newly_without_readings(wall)
         for login in waiting[:WITHOUT_READINGS_LINES]:

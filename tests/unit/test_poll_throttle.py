@@ -25,3 +25,12 @@ def test_a_rest_that_is_under_way_is_not_shortened_by_what_was_found_before() ->
     rest.after(SMALL_READ_BYTES, now=9.99)
     rest.after(1, now=10.0)
     assert rest.left(10.0) == pytest.approx(0.04)
+
+
+def test_no_rest_follows_while_a_backlog_drains() -> None:
+    rest = PollThrottle(pause_s=0.04)
+    rest.after(1, now=10.0, backlog=True)
+    rest.after(1, now=10.3)
+    assert rest.left(10.3) == 0
+    rest.after(1, now=10.6)
+    assert rest.left(10.6) == pytest.approx(0.04)
