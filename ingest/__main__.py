@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -15,6 +16,10 @@ from vitals.errors import PermanentError, exit_on_error
 from vitals.garbage_collection import make_full_collections_rare
 
 app = single_command()
+
+SWITCH_INTERVAL_S = 0.0005
+"""Within this time the thread that writes gets the interpreter from the one that decodes. By Python's default it waits
+5 ms, after each answer of the database."""
 
 
 @app.command()
@@ -50,6 +55,7 @@ def ingest(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: pipeline.stop())
         make_full_collections_rare()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         pipeline.run()
 
 
