@@ -3,8 +3,7 @@
 In a quiet ward readings arrive one by one, and waking up for each costs more than handling it. After a small read the
 socket is therefore left alone for a pause, and what arrives meanwhile is read at once. After a large read (a backlog, a
 flood, a few large messages) the next one follows immediately, and while a backlog drains every one does: a small read
-comes between two large ones there, and a pause would leave two processors idle for a third of the time.
-docs/benchmarks.md: measured at 1,000 readings/s.
+comes between two large ones there. docs/benchmarks.md: measured at 1,000 readings/s, and while a backlog drains.
 """
 
 SMALL_READ_BYTES = 32 * 1024
