@@ -33,19 +33,24 @@ $$;
 -- of arrivals, and a reading that of its device, whose clock may be wrong: `clock` is added. A reading without a patient
 -- id is that of the assigned patient, by the time of measurement and not before it arrived, as in is_of_patient(). An
 -- alert without a patient has no reading of one; who was assigned afterwards does not count. At most 2,000, the nearest.
+-- One aggregate per column, of rows in order: 2.1 ms for four minutes of a reading a second. A row of JSON per reading,
+-- split by sign, took 5.7 ms, and thousands of alerts two fifths of a core.
+DO $$ BEGIN
+    EXECUTE format($function$
 CREATE OR REPLACE FUNCTION readings_around(wanted alert_snapshot) RETURNS jsonb LANGUAGE plpgsql STABLE
-SET search_path = public, pg_temp AS $$
+SET search_path = public, pg_temp AS $body$
 DECLARE
     patient CONSTANT text := (SELECT e.patient_id FROM alert_event e WHERE e.alert_id = wanted.alert_id
                               AND e.patient_id IS NOT NULL ORDER BY e.revision DESC LIMIT 1);
     clock CONSTANT interval := coalesce((SELECT c.clock_offset FROM device_clock c WHERE c.device_id = wanted.device_id),
                                         interval '0');
     device_raised_at CONSTANT timestamptz := wanted.raised_at - clock;
-    found jsonb;
 BEGIN
-    WITH reading AS MATERIALIZED (
-        SELECT extract(epoch FROM v.time - device_raised_at) AS seconds, to_jsonb(v) AS signs
-        FROM patient_vitals v
+    RETURN (SELECT jsonb_strip_nulls(jsonb_build_object(
+        'seconds', to_jsonb(array_agg(round(extract(epoch FROM time - device_raised_at), 3))),
+        %s))
+    FROM (SELECT * FROM (
+        SELECT v.* FROM patient_vitals v
         LEFT JOIN LATERAL (
             SELECT a.patient_id, true AS is_known FROM assignment a
             WHERE a.device_id = v.device_id AND v.patient_id IS NULL
@@ -59,15 +64,9 @@ BEGIN
           AND v.time BETWEEN device_raised_at - snapshot_reach() AND device_raised_at + snapshot_reach()
           AND (coalesce(v.patient_id, assigned.patient_id) IS NOT DISTINCT FROM patient
                OR (v.patient_id IS NULL AND assigned.is_known IS NULL))
-        ORDER BY abs(extract(epoch FROM v.time - device_raised_at)) LIMIT 2000
-    ), measured AS (
-        SELECT sign, jsonb_agg(signs -> sign ORDER BY seconds) AS values FROM reading CROSS JOIN vital_signs() AS sign
-        GROUP BY sign HAVING count(signs ->> sign) > 0
-    )
-    SELECT jsonb_object_agg(sign, values)
-        || jsonb_build_object('seconds', (SELECT jsonb_agg(round(seconds, 3) ORDER BY seconds) FROM reading))
-    INTO found FROM measured;
-    RETURN coalesce(found, '{}');
+        ORDER BY greatest(v.time - device_raised_at, device_raised_at - v.time) LIMIT 2000
+    ) AS nearest ORDER BY time) AS reading);
+END $body$ $function$, format_per_sign('%1$L, CASE WHEN count(%1$I) > 0 THEN to_jsonb(array_agg(%1$I)) END'));
 END $$;
 
 -- The second copy where it has more readings, else the first. If the clock of the device was corrected between the two, the
