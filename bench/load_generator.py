@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import tee
 
 from bench import packets
 from devices.fleet import CONNECTS_PER_S, raise_open_files_limit
@@ -22,13 +23,13 @@ from devices.simulated_ward import simulated_ward
 from devices.source import Source
 from vitals.codec import encode
 from vitals.garbage_collection import make_full_collections_rare
-from vitals.sample import Sample
 from vitals.status import Status, encode_status
 from vitals.topics import Topics
 
 WARD = "load"
 SLICE_S = 0.01  # readings that fall due within so long are sent together
 KEEPALIVE_S = 15
+PATIENTS = 200  # a multiple of 20: as many of each scenario as in a ward without copies
 ANSWER_S = 20.0  # seconds at the end for the last acknowledgements
 
 
@@ -50,7 +51,7 @@ class Device(asyncio.Protocol):
     def __init__(self, source: Source, topics: Topics, load: LoadResult) -> None:
         self.ready = asyncio.get_running_loop().create_future()
         self._source = source
-        self._samples: Iterator[tuple[float, Sample | None]] = iter(source.samples)
+        self._samples = iter(source.samples)
         self._topics = topics
         self._vitals = packets.text_bytes(topics.vitals(source.ward, source.device))
         self._load = load
@@ -67,7 +68,10 @@ class Device(asyncio.Protocol):
         transport.write(packets.connect(self._source.device, KEEPALIVE_S, status, will))
 
     def data_received(self, data: bytes) -> None:
-        """Handle the broker's packets."""
+        """Handle the broker's packets: nearly always one PUBACK."""
+        if len(data) == 4 and data[0] >> 4 == packets.PUBACK and not self._received:
+            self._load.acknowledged += 1
+            return
         self._received += data
         for kind, number, _ in packets.parse_packets(self._received):
             match kind:
@@ -120,6 +124,16 @@ class Device(asyncio.Protocol):
             self._transport.write(packet)
 
 
+def sources(count: int, boot: int, numbered: bool) -> Iterator[Source]:
+    """Yield `count` devices. Each PATIENTS-th shows the same signs, whose simulation takes a third of a device."""
+    simulated = simulated_ward(count, ward=WARD, boot=boot, seed=7)
+    shared = [
+        tee(source.samples, 1 + (count - 1 - number) // PATIENTS) for number, source in enumerate(simulated[:PATIENTS])
+    ]
+    for number, source in enumerate(simulated):
+        yield replace(source, numbered=numbered, samples=shared[number % PATIENTS][number // PATIENTS])
+
+
 async def generate_load(port: int, count: int, numbered: bool) -> LoadResult:
     """Connect `count` devices, say so in a line, let each speak once a second from its connection until SIGTERM.
 
@@ -133,9 +147,7 @@ async def generate_load(port: int, count: int, numbered: bool) -> LoadResult:
     load = LoadResult(count)
     devices: list[Device] = []
     publishing = asyncio.create_task(_publish_loop(devices, load, stop))
-    boot = int(time.time()) if numbered else 0
-    for number, simulated in enumerate(simulated_ward(count, ward=WARD, boot=boot, seed=7)):
-        source = replace(simulated, numbered=numbered)
+    for number, source in enumerate(sources(count, int(time.time()) if numbered else 0, numbered)):
         _, device = await loop.create_connection(lambda s=source: Device(s, Topics(), load), "127.0.0.1", port)  # type: ignore[misc]
         devices.append(device)
         if number % (CONNECTS_PER_S // 10) == 0:
