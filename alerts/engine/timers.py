@@ -11,7 +11,7 @@ from zlib import crc32
 from alerts.engine import level_state
 from alerts.engine.bed import NOTHING, Bed
 from alerts.engine.level_state import LevelState
-from alerts.engine.transitions import reminded, resumed
+from alerts.engine.transitions import next_change, reminded, resumed
 from vitals.alert import Event
 from vitals.clock import ZERO
 from vitals.patient_change import ALTERNATING_WITHIN
@@ -33,10 +33,10 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     """
     events: list[Event] = bed.settle_undecided(now) if bed.undecided else []
     for alert in list(bed.alerts.values()):
-        if alert.audio_paused_until is not None and now >= alert.audio_paused_until:
-            bed.keep(resumed(alert, now), events)
-        elif (again := reminded(alert, bed.rules, now)) is not None:
-            bed.keep(again, events)
+        changes_at = next_change(alert, bed.rules)
+        if changes_at is not None and now >= changes_at:
+            resume = alert.audio_paused_until is not None
+            bed.keep(resumed(alert, now) if resume else reminded(alert, bed.rules, now), events)
     if bed.counts:
         _end_delays(bed, now, events)
     if now >= bed.next_check:

@@ -122,20 +122,27 @@ def resumed(alert: Alert, now: datetime) -> Alert:
     return changed(alert, Change.AUDIO_RESUMED, now, state=State.ACTIVE, audio_paused_until=None, **sounding(now))
 
 
-def reminded(alert: Alert, rules: RuleSet, now: datetime) -> Alert | None:
-    """Return the reminder of an unanswered high alert; None while none is due.
+def next_change(alert: Alert, rules: RuleSet) -> datetime | None:
+    """Return when the alert changes by itself: its audio pause ends, or it is unanswered and a reminder is due."""
+    if alert.audio_paused_until is not None:
+        return alert.audio_paused_until
+    if alert.state is not State.ACTIVE or alert.priority is not Priority.HIGH or alert.active_since is None:
+        return None
+    try:
+        return alert.active_since + (alert.reminders + 1) * rules.reminder
+    except OverflowError:
+        return None  # of a retained alert with an absurd time or number
+
+
+def reminded(alert: Alert, rules: RuleSet, now: datetime) -> Alert:
+    """Return the reminder of an unanswered high alert at `now`, when one is due.
 
     After `attention_after` its attention is escalated. Its priority stays, because it states the urgency of the
     condition (IEC 60601-1-8 defines the reminder signal; an escalation in its sense is a worse condition).
     """
-    since = alert.active_since
-    if alert.state is not State.ACTIVE or alert.priority is not Priority.HIGH or since is None:
-        return None
-    number = int((now - since) / rules.reminder)
-    if number <= alert.reminders:
-        return None
+    since = alert.active_since or now
     attention = "escalated" if now - since >= rules.attention_after else "normal"
-    return changed(alert, Change.REMINDED, now, reminders=number, attention=attention)
+    return changed(alert, Change.REMINDED, now, reminders=(now - since) // rules.reminder, attention=attention)
 
 
 def changed(alert: Alert, change: Change, at: datetime, *, reading_at: datetime | None = None, **fields: Any) -> Alert:

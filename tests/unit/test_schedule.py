@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from alerts.engine.engine import Engine
 from alerts.rulefile.parser import load
-from vitals.alert import Event
+from tests.support.factories import make_alert
+from vitals.alert import Change, Event
 from vitals.codec import encode
 from vitals.reading import reading
 from vitals.topics import Topics
@@ -20,19 +23,19 @@ class Ward:
         self.now = START
         self.engine = Engine(Topics(), load(), START)
         self.seq = 0
+        self.values = {"heart_rate": 80.0, "spo2": 97.0, "resp_rate": 16.0}
 
     def run(
         self, seconds: float, *devices: str, signs: tuple[str, ...] = ("heart_rate", "spo2", "resp_rate")
     ) -> list[Event]:
         events: list[Event] = []
-        values = {"heart_rate": 80.0, "spo2": 97.0, "resp_rate": 16.0}
         until = self.now + timedelta(seconds=seconds)
         while self.now < until:
             self.now += TICK
             if not self.now.microsecond:
                 self.seq += 1
                 for device in devices:
-                    sample = reading(self.now, {key: values[key] for key in signs}, boot=1, seq=self.seq)
+                    sample = reading(self.now, {key: self.values[key] for key in signs}, boot=1, seq=self.seq)
                     events += self.engine.take(
                         f"vitalflow/vitals/icu-1/{device}".encode(), encode(sample), False, self.now
                     )
@@ -72,3 +75,32 @@ def test_a_removed_device_is_visited_no_more() -> None:
     ward.engine.take(b"vitalflow/status/icu-1/bed-1", b'{"state":"forgotten","boot":1}', False, ward.now)
     assert "bed-1" not in ward.engine.beds
     assert ward.run(60) == []
+
+
+def test_a_reminder_and_the_end_of_an_audio_pause_come_at_their_times_though_nothing_else_is_due() -> None:
+    ward = Ward()
+    assert ward.run(10, "bed-1") == []
+    ward.values["spo2"] = 70.0
+    raised = ward.run(5, "bed-1")
+    assert rules(raised) == [("bed-1", "spo2-low")]
+    assert raised[0].alert.active_since is not None
+    due = raised[0].alert.active_since + load().reminder
+    ward.run((due - ward.now).total_seconds() - TICK.total_seconds(), "bed-1")
+    [reminder] = ward.run(TICK.total_seconds(), "bed-1")
+    assert (reminder.alert.change, ward.now) == (Change.REMINDED, due)
+    topic = b"vitalflow/alert-commands/icu-1/bed-1/spo2-low"
+    command = {"action": "pause_audio", "by": "nurse", "seconds": 30}
+    [paused] = ward.engine.take(topic, msgspec.json.encode(command), False, ward.now)
+    until = paused.alert.audio_paused_until
+    assert until is not None
+    assert ward.run((until - ward.now).total_seconds() - TICK.total_seconds(), "bed-1") == []
+    [resumed] = ward.run(TICK.total_seconds(), "bed-1")
+    assert (resumed.alert.change, ward.now) == (Change.AUDIO_RESUMED, until)
+
+
+def test_a_retained_alert_with_an_absurd_time_or_number_does_not_end_the_worker() -> None:
+    ward = Ward()
+    for change in ({"active_since": datetime.max.replace(tzinfo=UTC)}, {"reminders": 10**18}):
+        alert = make_alert(device="bed-1", rule="spo2-low", **change)
+        ward.engine.restore([alert], ward.now)
+        ward.run(10, "bed-1")
