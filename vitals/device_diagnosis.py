@@ -15,6 +15,7 @@ from vitals.alert_format import format_duration, sanitize
 from vitals.clock import RIGHT, ArrivalOrder
 from vitals.codec import Reason, TimeWindow, decode, find_repeated_keys, find_unknown_keys
 from vitals.patient_change import PatientTracker
+from vitals.payload import is_json
 from vitals.reading import FullReading, Reading, sign_values
 from vitals.signs import KEYS_ELSEWHERE, SIGN_KEYS, SIGNS
 from vitals.status import Status, decode_status
@@ -129,6 +130,7 @@ class Observations:
         self.wards: set[str] = set()
         self.rejected: Counter[tuple[Reason, str]] = Counter()
         self.rejected_messages = 0
+        self.nearly_json = 0  # messages that were read although they are no JSON
         self.unknown_keys: Counter[str] = Counter()
         self.repeated_keys: Counter[str] = Counter()
         self.patients: Counter[str | None] = Counter()
@@ -168,6 +170,7 @@ class Observations:
         window = TimeWindow.at(arrival, self._retention)
         decoded = decode(payload, window, self._topics.time_of_arrival(bed, arrival))
         self.readings += len(decoded.readings)
+        self.nearly_json += bool(decoded.readings) and not is_json(payload)
         self.backlog += len(decoded.readings) if len(decoded.readings) > 1 else 0
         for reading in decoded.readings:
             self._take_reading(reading, arrival)
@@ -421,6 +424,12 @@ def _message_findings(seen: Observations) -> Iterator[Finding]:
     for (reason, detail), count in seen.rejected.most_common():
         yield Finding(
             Severity.WRONG, f"rejected {count} times, {reason}: {detail}", ADVICE.get(reason, "see docs/wire-format.md")
+        )
+    if seen.nearly_json:
+        yield Finding(
+            Severity.NOTE,
+            f"{seen.nearly_json} messages are no valid JSON, and were read all the same",
+            ADVICE[Reason.NOT_JSON],
         )
     for key, count in seen.unknown_keys.most_common():
         meant = _known_key(key)

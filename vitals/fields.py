@@ -18,7 +18,9 @@ from vitals.signs import BY_KEY, Sign
 EXPECTED_TIME = "expected RFC 3339 with an offset, like 2026-11-22T10:00:00Z"
 # Long enough for any device, and short enough that a hostile text costs nothing.
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
-_LEAP_SECOND = re.compile(r"(T\d\d:\d\d):60(?=[.Z+-])", re.IGNORECASE)
+_LEAP_SECOND = re.compile(r"(T\d\d:\d\d):60(?=[.Z+-])")
+# Java appends the name of the zone (RFC 9557), and `isoformat() + "Z"` of Python a second zone, which is the same.
+_AFTER_OFFSET = re.compile(r"(?<=[+-]00:00)Z$|(?<=[Z\d])\[[\w/+-]+\]$", re.IGNORECASE)
 _CONSCIOUSNESS = get_args(Consciousness)
 
 
@@ -45,7 +47,12 @@ def parse_counter(key: str, value: Any) -> int:
 
 
 def parse_patient_id(value: Any) -> str | None:
-    """Return the patient's id without surrounding space; None for an empty one. Raises BadField."""
+    """Return the patient's id without surrounding space; None for an empty one. Raises BadField.
+
+    A whole number is its digits: without them the readings of two patients could not be distinguished.
+    """
+    if type(value) is int or (isinstance(value, float) and value.is_integer()):
+        value = str(int(value))
     if not isinstance(value, str):
         raise BadField(f"patient_id is {describe(value)}; expected a text")
     text = value.strip()
@@ -57,17 +64,19 @@ def parse_patient_id(value: Any) -> str | None:
 
 
 def parse_on_oxygen(value: Any) -> bool:
-    """Return whether the patient is on oxygen; raises BadField."""
-    if not isinstance(value, bool):
-        raise BadField(f"on_oxygen is {describe(value)}; expected true or false")
-    return value
+    """Return whether the patient is on oxygen, also of 0, 1 and texts of them; raises BadField."""
+    try:
+        return msgspec.convert(value, bool, strict=False)
+    except msgspec.ValidationError:
+        raise BadField(f"on_oxygen is {describe(value)}; expected true or false") from None
 
 
 def parse_consciousness(value: Any) -> str:
-    """Return the letter of the ACVPU scale; raises BadField."""
-    if value not in _CONSCIOUSNESS:
+    """Return the letter of the ACVPU scale, also of a small one; raises BadField."""
+    letter = value.strip().upper() if isinstance(value, str) else value
+    if letter not in _CONSCIOUSNESS:
         raise BadField(f"consciousness is {describe(value)}; expected one of {', '.join(_CONSCIOUSNESS)}")
-    return str(value)
+    return str(letter)
 
 
 def parse_sensor_off(value: Any) -> tuple[str, ...]:
@@ -80,15 +89,16 @@ def parse_sensor_off(value: Any) -> tuple[str, ...]:
 def parse_time(value: Any) -> datetime:
     """Return the moment; raises BadField that shows the form that is expected.
 
-    A leap second (23:59:60, which Python's datetime does not have) is the next second.
+    Any form of ISO 8601 with an offset is read. A leap second (23:59:60, which Python's datetime does not have) is the
+    next second.
     """
     if not isinstance(value, str):
         raise BadField(f"time is {describe(value)}; {EXPECTED_TIME}")
     try:
-        moment, leap = _LEAP_SECOND.subn(r"\1:59", value)
-        parsed = msgspec.convert(moment, datetime) + timedelta(seconds=leap)
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise BadField(f"time is {describe(value)}: {str(error).replace('`', '')}; {EXPECTED_TIME}") from None
+        moment, leap = _LEAP_SECOND.subn(r"\1:59", _AFTER_OFFSET.sub("", value.strip()).upper())
+        parsed = datetime.fromisoformat(moment) + timedelta(seconds=leap)
+    except (ValueError, OverflowError):
+        raise BadField(f"time is {describe(value)}; {EXPECTED_TIME}") from None
     if parsed.tzinfo is None:
         raise BadField(f"time is {describe(value)}, which has no offset; {EXPECTED_TIME}")
     return parsed

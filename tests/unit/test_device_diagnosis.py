@@ -135,6 +135,15 @@ def test_a_key_that_comes_twice_is_named_and_its_last_value_counts() -> None:
     assert [each.spo2 for each in decode(b"\xef\xbb\xbf" + twice, ANY_TIME).readings] == [98.0]  # type: ignore[attr-defined]
 
 
+def test_messages_that_are_only_nearly_json_are_counted() -> None:
+    nearly = f'{{"time":"{AFTER.isoformat()}","spo2":70,}}'.encode()
+    found = diagnose(observe(nearly, nearly, {"spo2": 98}), RIGHT, Connection(), [], AFTER)
+    assert (
+        Finding(Severity.NOTE, "2 messages are no valid JSON, and were read all the same", ADVICE[Reason.NOT_JSON])
+        in found
+    )
+
+
 def test_an_announced_interval_that_readings_contradict() -> None:
     seen = observe(*good())
     seen.take(Topics().status("icu-1", "bed-1"), b'{"state":"online","interval_s":1000}', AFTER)
