@@ -29,7 +29,7 @@ from vitals.fields import (
     parse_time,
 )
 from vitals.payload import DECODE_ERRORS, decode_foreign
-from vitals.reading import MAX_COUNTER, FullReading, Reading, sign_values
+from vitals.reading import MAX_COUNTER, FullReading, Reading, has_value
 from vitals.signs import BY_KEY, SIGNS
 
 MAX_PAYLOAD = 64 * 1024  # bytes; about 300 readings in an array
@@ -119,7 +119,6 @@ _encoder = msgspec.json.Encoder()
 _decode_one = msgspec.json.Decoder(FullReading).decode
 _decode_many = msgspec.json.Decoder(list[FullReading]).decode  # type: ignore[valid-type]
 _FIELDS = frozenset(FullReading.__struct_fields__)
-_NO_VALUES = (None,) * len(SIGNS)
 
 
 def encode(reading: Reading) -> bytes:
@@ -171,7 +170,7 @@ def _find_problem(reading: Reading, clock: TimeWindow) -> Problem | None:
     if patient is not None and not (patient and patient.isprintable() and patient.strip() == patient):
         return Problem(Reason.BAD_TEXT, f"patient_id {patient!a} is empty or holds characters that cannot be printed")
     if not reading.sensor_off:
-        if sign_values(reading) == _NO_VALUES and reading.consciousness is None and reading.on_oxygen is None:
+        if not has_value(reading):
             return Problem(Reason.NO_SIGN, f"no sign and no sensor_off; expected one of {', '.join(BY_KEY)}")
     elif len(set(reading.sensor_off)) < len(reading.sensor_off):
         return Problem(Reason.BAD_FIELD, "sensor_off names a sign twice")  # the slow path corrects it

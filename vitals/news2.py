@@ -236,6 +236,11 @@ class LastValues:
         """Return when a sign was measured last, or its sensor was off, however long ago."""
         return self._times[_PLACES[key]]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was measured, and no sensor was off."""
+        return not any(self._times)
+
     def are_measured_since(self, keys: Iterable[str], since: datetime) -> bool:
         """Return whether each of these inputs was measured at this time or later."""
         times = self._times

@@ -83,6 +83,14 @@ sign_values: "attrgetter[tuple[float | None, ...]]" = attrgetter(*SIGN_KEYS)
 """`reading.values` without the call of a property, for the path of every message."""
 
 
+_NO_VALUES = (None,) * len(SIGNS)
+
+
+def has_value(reading: Reading) -> bool:
+    """Return whether a reading has the value of a sign, consciousness or oxygen."""
+    return sign_values(reading) != _NO_VALUES or reading.consciousness is not None or reading.on_oxygen is not None
+
+
 def stored_seq(reading: Reading) -> int:
     """Return the identifier of a reading within its device, time and boot: its seq, or a digest of its content.
 

@@ -26,6 +26,7 @@ from vitals.assignment import Assignment, decode_assignment, rules_for_bed
 from vitals.codec import ANY_TIME, decode
 from vitals.command import decode_command
 from vitals.limits import Limits, RequestRejected, decode_limits
+from vitals.reading import has_value
 from vitals.rules import RuleSet
 from vitals.status import decode_status
 from vitals.topics import STACK_WARD, DeviceAddress, InvalidTopic, Topics
@@ -165,11 +166,14 @@ class Engine:
         # Two conditions stand here and in what is called behind them: nearly always they save the call.
         topics = self._topics
         decoded = decode(payload, ANY_TIME, topics.time_of_arrival(place, now) if topics.arrival_time else None)
+        bed = self.beds.get(place.device) or self._bed(place, now)
+        readings = decoded.readings
         if decoded.problems:
             self.rejected += 1
-        bed = self.beds.get(place.device) or self._bed(place, now)
+            if bed.held.is_empty:  # what has no usable value is no sign of life before the first one
+                readings = [reading for reading in readings if has_value(reading) or reading.sensor_off]
         events: list[Event] = []
-        for reading in decoded.readings:
+        for reading in readings:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
         if now >= bed.next_check:  # here the bed's state is in the processor's cache
             events += check_device(bed, now)

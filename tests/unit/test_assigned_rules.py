@@ -341,6 +341,17 @@ def test_a_device_without_a_clock_raises_once_also_if_its_readings_are_redeliver
     assert len(set(raised)) == 1
 
 
+@pytest.mark.parametrize("fields", [{"spo2": "98 %", "heart_rate": "72 bpm"}, {"spo2": 127, "heart_rate": 511}])
+def test_readings_without_a_usable_value_are_no_sign_of_life_before_the_first_value(fields: dict[str, object]) -> None:
+    ward = Ward()
+    ward.measure(35, boot=1, seq=1, **fields)
+    assert set(ward.alerts) == {"no-data"}
+    ward.measure(1, spo2=97)
+    assert not ward.alerts
+    ward.measure(60, boot=1, seq=1, **fields)  # now the sign is missing, and the device goes on
+    assert "no-data" not in ward.alerts
+
+
 def test_a_revoked_device_is_no_bed_and_raises_no_alert() -> None:
     engine = Engine(Topics(), DEFAULTS, at(0))
     engine.take(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":1}', True, at(0))
