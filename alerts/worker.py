@@ -45,7 +45,7 @@ from vitals.alert import (
 )
 from vitals.errors import TransientError
 from vitals.log import WaitLog
-from vitals.rules import encode_rules
+from vitals.rules import Republished, encode_rules
 from vitals.topics import STACK_WARD
 
 log = logging.getLogger("alerts")
@@ -396,7 +396,9 @@ class Worker:
     # --- publishing ---
 
     def _publish_rules(self) -> None:
-        self._session.publish(self._topics.rules(self._service), encode_rules(self._engine.rules), retain=True)
+        # After all alerts: of an open one with a lower epoch, ingest then knows that this worker does not have it.
+        known = Republished(self._epoch, (*self._settings.wards, STACK_WARD))
+        self._session.publish(self._topics.rules(self._service), encode_rules(self._engine.rules, known), retain=True)
 
     def _publish(self, events: Sequence[Event]) -> None:
         for event in events:

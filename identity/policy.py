@@ -207,6 +207,7 @@ def _service_acls(user: User, topics: Topics) -> list[tuple[str, str]]:
                 (WRITE, f"{own}/standby"),
                 *probe,
                 (READ_BELOW, f"$share/+/{own}/probe/#"),
+                (READ_BELOW, topics.rules("+")),  # after its alerts, an alert worker publishes these
                 (READ, topics.logins(user.name)),
                 (WRITE, topics.logins(user.name)),
             ]

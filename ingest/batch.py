@@ -13,6 +13,7 @@ from vitals.alert import Alert
 from vitals.audit import AuditRecord
 from vitals.codec import MAX_PAYLOAD, Problem
 from vitals.reading import Reading
+from vitals.rules import Republished
 from vitals.status import Status
 
 
@@ -80,6 +81,17 @@ class AlertEventRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RepublishedRow:
+    """An alert worker that has published every alert that it knows, for the table `alert_worker`."""
+
+    received_at: datetime
+    writer: str
+    republished: Republished
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEventRow:
     """An action of a user, for the table `audit_event`.
 
@@ -99,7 +111,7 @@ class AuditEventRow:
     payload: bytes
 
 
-AnyRow = ReadingRow | RejectedRow | StatusRow | AlertEventRow | AuditEventRow
+AnyRow = ReadingRow | RejectedRow | StatusRow | AlertEventRow | RepublishedRow | AuditEventRow
 
 
 @dataclass(slots=True)
@@ -113,6 +125,7 @@ class Batch:
     rejected: list[RejectedRow] = field(default_factory=list)
     statuses: list[StatusRow] = field(default_factory=list)
     alert_events: list[AlertEventRow] = field(default_factory=list)
+    republished: list[RepublishedRow] = field(default_factory=list)  # stored after the alert events
     audit_events: list[AuditEventRow] = field(default_factory=list)
     rejected_readings: list[ReadingKey] = field(default_factory=list)  # for the receipts
     unknown_keys: Counter[str] = field(default_factory=Counter)  # by device
@@ -127,11 +140,12 @@ class Batch:
     @property
     def has_other_rows(self) -> bool:
         """Return whether there is anything to store besides readings."""
-        return bool(self.rejected or self.statuses or self.alert_events or self.audit_events)
+        return bool(self.rejected or self.statuses or self.alert_events or self.republished or self.audit_events)
 
     def all_rows(self) -> list[AnyRow]:
         """Everything to store, for the fallback that isolates a bad row."""
-        return [*self.readings, *self.rejected, *self.statuses, *self.alert_events, *self.audit_events]
+        alerts: list[AnyRow] = [*self.alert_events, *self.republished]
+        return [*self.readings, *self.rejected, *self.statuses, *alerts, *self.audit_events]
 
     @classmethod
     def from_rows(cls, rows: list[AnyRow], oldest_time: datetime | None) -> "Batch":
@@ -147,6 +161,8 @@ class Batch:
                     part.statuses.append(row)
                 case AlertEventRow():
                     part.alert_events.append(row)
+                case RepublishedRow():
+                    part.republished.append(row)
                 case AuditEventRow():
                     part.audit_events.append(row)
         return part

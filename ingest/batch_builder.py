@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from ingest.batch import AlertEventRow, AuditEventRow, Batch, ReadingRow, RejectedRow, StatusRow
+from ingest.batch import AlertEventRow, AuditEventRow, Batch, ReadingRow, RejectedRow, RepublishedRow, StatusRow
 from ingest.device_clocks import DeviceClocks
 from vitals.alert import decode_alert
 from vitals.assignment import without_use
 from vitals.audit import KINDS, decode_audit
 from vitals.codec import Problem, Reason, TimeWindow, decode
 from vitals.reading import Reading, sign_values, stored_seq
+from vitals.rules import Republished, decode_republished
 from vitals.signs import SIGN_KEYS, classify
 from vitals.status import Status, decode_status
 from vitals.topics import DeviceAddress, InvalidTopic, Topics
@@ -84,6 +85,9 @@ class BatchBuilder:
         if kind == "alerts":
             self._add_alert_event(name, payload)
             return
+        if kind == "rules":
+            self._add_republished(name, bed.device, payload)
+            return
         if bed is NO_BED:
             delivery_id = f"{self._client_id}/{message_id}" if message_id else None
             self._add_audit_event(name, payload, delivery_id, retained, dup)
@@ -120,6 +124,8 @@ class BatchBuilder:
         name = topic.decode(errors="replace")
         if name.startswith(f"{self._topics.root}/alerts/"):
             kind, bed, _ = self._topics.parse_rule(name)
+        elif name.startswith(f"{self._topics.root}/services/"):
+            kind, bed = "rules", DeviceAddress("", name.split("/")[-2])
         elif name.startswith(tuple(f"{self._topics.root}/{kind}/" for kind in KINDS)):
             return name, "audit", NO_BED  # not cached: these messages are few, and each user has topics of their own
         else:
@@ -152,6 +158,15 @@ class BatchBuilder:
             self._reject(topic, payload, Problem(Reason.BAD_ALERT, str(error)))
             return
         self.batch.alert_events.append(AlertEventRow(self._now, alert, topic, payload))
+
+    def _add_republished(self, topic: str, service: str, payload: bytes) -> None:
+        try:
+            republished = decode_republished(payload) if payload else Republished()
+        except ValueError as error:
+            self._reject(topic, payload, Problem(Reason.BAD_ALERT, str(error)))
+            return
+        if republished.epoch:
+            self.batch.republished.append(RepublishedRow(self._now, service, republished, topic, payload))
 
     def _add_audit_event(self, topic: str, payload: bytes, delivery_id: str | None, retained: bool, dup: bool) -> None:
         try:

@@ -130,6 +130,7 @@ class Pipeline:
                 (topics.alerts(), 1),
                 (_shared(topics.all_vitals, settings.ingest_share_group), RETAINED_ONCE),
                 *((_shared(name, settings.ingest_share_group), 1) for name in audit_filters(topics.root)),
+                (topics.rules("+"), 1),  # after the alerts: a worker publishes them in this order
             ],
             window=settings.ingest_receive_maximum,
             boot=boot,

@@ -272,6 +272,10 @@ class Store:
                         parameters = alert_parameters(change.alert, change.received_at)
                         cursor.execute(STATEMENTS["alert_event"], parameters)
                         cursor.execute(STATEMENTS["alert_latest"], parameters)
+            for known in batch.republished:  # after the alerts
+                wards, limit = list(known.republished.wards), max_epoch(known.received_at)
+                worker = {"writer": known.writer, "epoch": known.republished.epoch, "wards": wards, "max_epoch": limit}
+                cursor.execute(STATEMENTS["alert_worker"], worker)
             if batch.audit_events:
                 cursor.executemany(STATEMENTS["audit_event"], [_audit_parameters(row) for row in batch.audit_events])
             if self._first or result.duplicates:

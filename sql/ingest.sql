@@ -132,9 +132,18 @@ ON CONFLICT (device_id, rule) DO UPDATE SET
 WHERE CASE
           WHEN excluded.writer = alert_latest.writer AND excluded.epoch <> alert_latest.epoch
                AND alert_latest.epoch <= %(max_epoch)s THEN excluded.epoch > alert_latest.epoch
+          -- The same change again, from the worker that has the ward now.
+          WHEN excluded.alert_id = alert_latest.alert_id AND excluded.revision = alert_latest.revision
+               THEN excluded.epoch > alert_latest.epoch
           WHEN excluded.alert_id = alert_latest.alert_id THEN excluded.revision > alert_latest.revision
           ELSE excluded.changed_at >= alert_latest.changed_at
       END
+
+-- name: alert_worker
+-- That a worker has published every alert that it knows. An epoch ahead of the clock decides nothing, as above.
+INSERT INTO alert_worker (writer, epoch, wards)
+SELECT %(writer)s, %(epoch)s, %(wards)s WHERE %(epoch)s <= %(max_epoch)s
+ON CONFLICT DO NOTHING
 
 -- name: audit_event
 -- An action of a user, stored once. A message with a time is identified by its topic and content (`dedup_key`). A

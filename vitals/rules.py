@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from vitals.alert import Kind, Priority
+from vitals.alert import MAX_EPOCH, Kind, Priority
 from vitals.payload import decode_payload
 from vitals.signs import BY_KEY, MEAN_BP, SIGNS, Sign
 from vitals.thresholds import CONTINUOUS_SIGNS, MONITORED_CHECKS, STALE_AFTER
@@ -278,10 +278,29 @@ class _RuleMessage(Struct, kw_only=True):
 _decode = msgspec.json.Decoder(_RuleMessage).decode
 
 
-def encode_rules(rules: RuleSet) -> bytes:
+class Republished(Struct, frozen=True):
+    """A part of the message: the alert worker has published every alert that it knows before.
+
+    epoch   of these alerts, see `alert.is_overtaken`; 0 from workers before 0.2
+    wards   of these alerts; + is all
+    """
+
+    epoch: Annotated[int, Meta(ge=0, le=MAX_EPOCH)] = 0
+    wards: tuple[str, ...] = ()
+
+
+_decode_republished = msgspec.json.Decoder(Republished).decode
+
+
+def encode_rules(rules: RuleSet, republished: Republished | None = None) -> bytes:
     """Encode as a JSON object; durations in ISO 8601 (PT19S)."""
     fields = {name: getattr(rules, name) for name in _RuleMessage.__struct_fields__}
-    return msgspec.json.encode(_RuleMessage(**fields))
+    return msgspec.json.encode(fields | ({} if republished is None else msgspec.structs.asdict(republished)))
+
+
+def decode_republished(payload: bytes) -> Republished:
+    """Decode what a rules message says of the alerts; raises ValueError with one sentence."""
+    return decode_payload(_decode_republished, payload, "a rules message", MAX_RULES)
 
 
 def decode_rules(payload: bytes) -> RuleSet:

@@ -9,16 +9,32 @@ CREATE OR REPLACE FUNCTION alert_urgency(priority text, state text) RETURNS inte
     SELECT 3 * priority_rank(priority) - CASE state WHEN 'latched' THEN 2 ELSE 0 END
 $$;
 
+-- Open alerts that the process which took over from their writer does not know. It is in alert_worker once it has published
+-- every alert that it knows with its own epoch; an alert that arrives after that is open again.
+CREATE OR REPLACE VIEW alert_end_unseen AS
+SELECT latest.device_id, latest.rule, latest.alert_id, event.ward,
+       greatest(event.raised_at, to_timestamp(worker.epoch / 1e9)) AS ended_at
+FROM alert_latest AS latest
+JOIN alert_event AS event USING (alert_id, revision)
+CROSS JOIN LATERAL (
+    SELECT epoch FROM alert_worker AS later
+    WHERE later.writer = latest.writer AND later.epoch > latest.epoch AND later.wards && ARRAY['+', event.ward]
+    ORDER BY epoch LIMIT 1
+) AS worker
+WHERE latest.state <> 'cleared';
+COMMENT ON VIEW alert_end_unseen IS 'open alerts that the alert worker which took over does not know, and since when it acts';
+
 -- One row per alert: its last state and the times of its changes. Value, limit and text are those of the change that
 -- first gave it its worst priority: those of the last one are harmless, such as "NEWS2: 0". The columns that never
 -- change are grouped by, so that `WHERE device_id = ... AND raised_at > ...` uses the index. A broker that fails may lose
--- the end of an alert before ingest receives it: such an alert ended before the next one of its rule at that device.
+-- the end of an alert before ingest receives it: such an alert ended before the next one of its rule at that device, or
+-- when the worker that took over began (alert_end_unseen).
 CREATE OR REPLACE VIEW alert AS
 SELECT alert_id, device_id, rule, kind, sign, unit, since, raised_at, ward, patient_id,
        CASE WHEN next_at IS NULL THEN state ELSE 'cleared' END AS state,
        priority, worst_priority, value, "limit", text, acknowledged_at, acknowledged_by,
        coalesce(cleared_at, next_at)                    AS cleared_at,
-       reason,
+       coalesce(reason, CASE WHEN next_at IS NOT NULL THEN 'its end was not received' END) AS reason,
        coalesce(cleared_at, next_at, now()) - raised_at AS duration,
        changes, first_value, first_value_at, worst_value, worst_value_at
 FROM (
@@ -50,9 +66,16 @@ FROM (
     FROM alert_event
     GROUP BY alert_id, device_id, rule, kind, sign, unit, since, raised_at
 ) AS changes_of_one LEFT JOIN LATERAL (
-    SELECT min(later.raised_at) AS next_at FROM alert_event AS later
-    WHERE changes_of_one.state <> 'cleared' AND later.device_id = changes_of_one.device_id
-      AND later.rule = changes_of_one.rule AND later.raised_at > changes_of_one.raised_at
+    SELECT min(over_at) AS next_at FROM (
+        SELECT later.raised_at AS over_at FROM alert_event AS later
+        WHERE later.device_id = changes_of_one.device_id AND later.rule = changes_of_one.rule
+          AND later.raised_at > changes_of_one.raised_at
+        UNION ALL
+        SELECT ended_at FROM alert_end_unseen AS unseen
+        WHERE unseen.device_id = changes_of_one.device_id AND unseen.rule = changes_of_one.rule
+          AND unseen.alert_id = changes_of_one.alert_id
+    ) AS known
+    WHERE changes_of_one.state <> 'cleared'
 ) AS next ON true;
 COMMENT ON VIEW alert IS 'one row per alert: raised, acknowledged and by whom, cleared, duration; until now if open';
 
@@ -65,5 +88,8 @@ SELECT event.alert_id, event.revision, event.rule, event.priority, event.kind, e
        event.first_value, event.first_value_at, event.worst_value, event.worst_value_at
 FROM alert_latest AS latest
 JOIN alert_event AS event USING (alert_id, revision)
-WHERE latest.state <> 'cleared';
+WHERE latest.state <> 'cleared' AND NOT EXISTS (
+    SELECT FROM alert_end_unseen AS unseen
+    WHERE unseen.device_id = latest.device_id AND unseen.rule = latest.rule
+);
 COMMENT ON VIEW alert_active IS 'open alerts as stored; the retained topics at the broker are more recent';

@@ -19,8 +19,11 @@ LANGUAGE sql STABLE AS $$
            min(e.changed_at) FILTER (WHERE e.change = 'acknowledged' OR (e.state = 'cleared' AND e.acknowledged_by <> '')),
            -- Without an end it ended before the next one, as in the view `alert`.
            coalesce(max(e.changed_at) FILTER (WHERE e.state = 'cleared'),
-                    (SELECT min(later.raised_at) FROM alert_event AS later
-                     WHERE later.device_id = e.device_id AND later.rule = e.rule AND later.raised_at > e.raised_at)),
+                    least((SELECT min(later.raised_at) FROM alert_event AS later
+                           WHERE later.device_id = e.device_id AND later.rule = e.rule AND later.raised_at > e.raised_at),
+                          (SELECT unseen.ended_at FROM alert_end_unseen AS unseen
+                           WHERE unseen.device_id = e.device_id AND unseen.rule = e.rule
+                             AND unseen.alert_id = e.alert_id))),
            (ARRAY['low', 'medium', 'high'])[max(priority_rank(e.priority))],
            count(*) FILTER (WHERE e.change IN ('raised', 'escalated', 'returned'))
     FROM alert_event e JOIN overlapping USING (alert_id)

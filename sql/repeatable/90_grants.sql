@@ -25,7 +25,8 @@ END $$;
 
 -- Ingest inserts and can neither read, change nor delete what is in patient_vitals. ON CONFLICT DO NOTHING needs no SELECT.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM vitalflow_ingest;
-GRANT INSERT ON patient_vitals, rejected_message, alert_event, audit_event, rollup_invalidation TO vitalflow_ingest;
+GRANT INSERT ON patient_vitals, rejected_message, alert_event, alert_worker, audit_event, rollup_invalidation
+    TO vitalflow_ingest;
 GRANT SELECT ON patient_vitals_template, retention_setting, vitalflow_edition, rollup_difference TO vitalflow_ingest;
 GRANT SELECT (readings) ON rollup_invalidation TO vitalflow_ingest;
 GRANT INSERT, SELECT, DELETE ON late_reading TO vitalflow_ingest;  -- the readings that it has still to move

@@ -337,6 +337,7 @@ make a device forgotten | pub grace status/icu-1/bed-1 EMPTY | pub admin status/
 command the security plugin as a person | pub grace $CONTROL/dynamic-security/v1 COMMAND | BY_ADMIN
 # Services, should one of them be taken over.
 forge an alert as ingest | pub ingest alerts/icu-1/bed-1/spo2-low | pub alerts alerts/icu-1/bed-1/none EMPTY
+publish rules as ingest | pub ingest services/alerts/rules EMPTY | sub ingest services/alerts/rules
 acknowledge as ingest | pub ingest alert-commands/icu-1/bed-1/spo2-low/ada | OWN_ACK
 acknowledge for a person as the station | pub station alert-commands/icu-1/bed-1/spo2-low/ada | OWN_ACK
 acknowledge without a name as the station | pub station alert-commands/icu-1/bed-1/spo2-low | OWN_ACK

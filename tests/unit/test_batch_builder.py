@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.batch import Batch, ReadingRow, RejectedRow
+from ingest.batch import Batch, ReadingRow, RejectedRow, RepublishedRow
 from ingest.batch_builder import COLUMNS, MAX_CACHED_TOPICS, BatchBuilder, copy_line
 from vitals.codec import MAX_PAYLOAD, Problem, Reason, encode, encode_many
 from vitals.reading import Reading, reading
+from vitals.rules import Republished, RuleSet, encode_rules
 from vitals.topics import DeviceAddress, Topics
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -91,7 +92,17 @@ def test_a_rejected_message_is_truncated_at_64_kib_and_contains_no_nul() -> None
     assert (row.topic, row.detail) == ("a\u2400b", "c\u2400d")
 
 
+def test_the_rules_of_an_alert_worker_say_that_it_has_published_its_alerts() -> None:
+    builder = new_builder()
+    known = Republished(7, ("icu-1", "stack"))
+    for payload in (encode_rules(RuleSet(())), encode_rules(RuleSet(()), known), b"", b"no rules"):
+        builder.add(b"vitalflow/services/alerts/rules", payload, 1, retained=True)
+    assert [(row.writer, row.republished) for row in builder.batch.republished] == [("alerts", known)]
+    assert [row.reason for row in builder.batch.rejected] == [Reason.BAD_ALERT]
+
+
 def test_a_batch_can_be_rebuilt_from_its_rows() -> None:
     rejected = RejectedRow(NOW, "t", b"", "not_json", "")
-    batch = Batch(readings=[ReadingRow("line", NOW, "t", b"p", 1, 1)], rejected=[rejected])
+    known = RepublishedRow(NOW, "alerts", Republished(7, ("+",)), "t", b"p")
+    batch = Batch(readings=[ReadingRow("line", NOW, "t", b"p", 1, 1)], rejected=[rejected], republished=[known])
     assert Batch.from_rows(batch.all_rows(), batch.oldest_time) == batch
