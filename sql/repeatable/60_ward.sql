@@ -158,7 +158,7 @@ SELECT coalesce(reading.ward, device.ward, present.ward) AS ward,
        coalesce(open_alert.alert_list, '[]') AS alert_list,
        -- No verdict without a value, as when no field of the readings was usable.
        CASE WHEN %s THEN 'CRITICAL' WHEN num_nonnulls(newest.on_oxygen, newest.consciousness, %s) > 0 THEN 'NORMAL' END AS status,
-       reading.sensor_off,
+       CASE WHEN reading.time IS NOT NULL THEN array_remove(ARRAY[%s]::text[], NULL) END AS sensor_off,
        newest.on_oxygen,
        newest.consciousness,
        %s
@@ -171,12 +171,14 @@ LEFT JOIN LATERAL (
            ELSE silent_after(usual_interval(reading.device_id, device.interval_s, reading.time)) END) AS span
     OFFSET 0  -- once per bed
 ) AS verdict ON reading.time IS NOT NULL
--- The newest value of each sign up to the last reading, of its patient: a device may send one message per sign.
+-- The newest value of each sign up to the last reading, of its patient, and none after its sensor came off: a device may
+-- send one message per sign.
 LEFT JOIN LATERAL (
     SELECT (array_agg(v.on_oxygen ORDER BY v.time DESC, arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC)
             FILTER (WHERE v.on_oxygen IS NOT NULL))[1] AS on_oxygen,
            (array_agg(v.consciousness ORDER BY v.time DESC, arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC)
             FILTER (WHERE v.consciousness IS NOT NULL))[1] AS consciousness,
+           string_agg(array_to_string(v.sensor_off, ' '), ' ') FILTER (WHERE v.sensor_off <> '{}') AS off,
            %s
     FROM (
         SELECT * FROM patient_vitals v
@@ -194,10 +196,11 @@ WHERE device.state IS DISTINCT FROM 'forgotten' OR arrival_time(reading.received
       OR present.patient_id IS NOT NULL$view$,
         (SELECT string_agg(format('coalesce(is_critical(%1$L, newest.%1$I), false)', sign), ' OR ') FROM vital_signs() AS sign),
         format_per_sign('newest.%1$I'),
+        format_per_sign('CASE WHEN newest.%1$I IS NULL AND %1$L = ANY (string_to_array(newest.off, '' '')) THEN %1$L END'),
         format_per_sign('newest.%1$I'),
         format_per_sign('(array_agg(v.%1$I ORDER BY v.time DESC, '
                         'arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC) '
-                        'FILTER (WHERE v.%1$I IS NOT NULL AND NOT %1$L = ANY (reading.sensor_off)))[1] AS %1$I'));
+                        'FILTER (WHERE v.%1$I IS NOT NULL OR %1$L = ANY (v.sensor_off)))[1] AS %1$I'));
 END $$;
 COMMENT ON VIEW ward_now IS 'one row per bed: its patient, last reading and its age, state of the device, open alerts';
 

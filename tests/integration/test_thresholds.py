@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import cycle, product
+from random import Random
 
 import psycopg
 
+from ingest.batch_builder import copy_line
+from ingest.device_clocks import DeviceClocks
+from ingest.store import COPY_DIRECT
 from station.bed import BedState
 from tests.support.servers import Db
 from vitals.bed_snapshot import BedSnapshot, Condition
@@ -125,3 +129,68 @@ def test_the_functions_of_the_database_return_the_thresholds_of_python(db: Db) -
     assert silent_after(None) == SILENT_AFTER
     assert {key: db.one("SELECT news2_max_age(%s)", key) for key in NEWS2_MAX_AGE} == NEWS2_MAX_AGE
     assert db.one("SELECT news2_max_age('no such input')") is None
+
+
+def random_messages(random: Random, now: datetime) -> Iterator[tuple[Reading, datetime]]:
+    """Yield readings of one bed with their arrivals: whole or sign by sign, numbered or not, by any clock."""
+    clock = timedelta(seconds=random.choice((0, 0, 0, -3600, -90, -20, 3, 60)))
+    interval_s = random.choice((0.5, 1.0, 2.0))
+    is_whole, is_numbered, in_seconds, changes_patient = (random.random() < 0.5 for _ in range(4))
+    begin = now - timedelta(seconds=random.choice((0.2, 2, 20)) + 39 * interval_s)
+    for number in range(40):
+        signs = {
+            key: random.choice(values) if random.random() < 0.9 else None
+            for key, values in (("heart_rate", (80.0, 81.0, 200.0)), ("spo2", (97.0, 70.0)), ("resp_rate", (14.0,)))
+        }
+        off = [key for key in signs if random.random() < (0.3 if number > 30 else 0.02)]
+        keys = list(signs) if is_whole else random.sample(list(signs), random.randint(1, 3))
+        for part, shown in enumerate([keys] if is_whole else [[key] for key in keys]):
+            arrival = begin + timedelta(seconds=number * interval_s, milliseconds=10 * part)
+            time = arrival + clock
+            item = reading(
+                time.replace(microsecond=0) if in_seconds else time,
+                {key: signs[key] for key in shown if key not in off},
+                sensor_off=tuple(key for key in shown if key in off),
+                patient_id="p-2" if changes_patient and number > 28 else "p-1",
+                boot=1 if is_numbered else 0,
+                seq=10 * number + part + 1 if is_numbered else 0,
+            )
+            if item.sensor_off or any(value is not None for value in item.values):
+                yield item, arrival
+
+
+def test_the_views_show_what_the_station_shows_of_any_stream(db: Db) -> None:
+    beds: dict[str, BedState] = {}
+    clocks, offsets = DeviceClocks(), dict[str, timedelta]()
+    with psycopg.connect(db.owner_url) as connection, connection.cursor() as cursor:
+        (row,) = connection.execute("SELECT now()")
+        now: datetime = row[0]
+        with cursor.copy(COPY_DIRECT) as copy:
+            for seed in range(300):
+                device = f"bed-{seed}"
+                bed = beds[device] = BedState(DeviceAddress(WARD, device))
+                stored: set[str] = set()
+                for item, arrival in random_messages(Random(seed), now):
+                    bed.add_reading(item, WARD, arrival)
+                    offsets |= clocks.offsets({device: item}, arrival)
+                    line = copy_line(item, bed.snapshot.bed, item.time)
+                    if line not in stored:
+                        copy.write(copy_line(item, bed.snapshot.bed, arrival))
+                    stored.add(line)
+                bed.settle(now)
+        cursor.executemany(
+            "INSERT INTO device_clock (device_id, clock_offset, changed_at) VALUES (%s, %s, now())",
+            list(offsets.items()),
+        )
+        connection.execute("ANALYZE patient_vitals")
+        board = "SELECT device_id, patient_id, condition, heart_rate, spo2, resp_rate FROM ward_board"
+        found = {device: tuple(shown) for device, *shown in connection.execute(board)}
+    assert len(found) == len(beds)
+    different = []
+    for device, bed in beds.items():
+        known = bed.snapshot.last_values
+        values = [known[key].value if key in known else None for key in ("heart_rate", "spo2", "resp_rate")]
+        if found[device] != (shown := (bed.snapshot.patient, bed.condition(now), *values)):
+            different.append((device, found[device], shown))
+    assert different == []
+    assert {condition for _, condition, *_ in found.values()} == {"NORMAL", "CRITICAL", "SENSOR OFF", "SILENT"}
