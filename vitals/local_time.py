@@ -7,17 +7,21 @@ class InvalidTime(ValueError):
     """A text that is no moment; the text of the error is one sentence."""
 
 
-def to_utc(local: datetime, zone: tzinfo, near: datetime | None = None) -> datetime:
+def to_utc(local: datetime, zone: tzinfo, near: datetime | None = None, *, live: bool = False) -> datetime:
     """Return the moment at which a clock in `zone` showed the naive time `local`; raises InvalidTime.
 
     near   a moment close to it. In the hour that the end of summer time repeats, the nearer of both moments is meant;
            without `near` such a time is refused
+    live   `near` is when it was received: in the hour that summer time omits, it is of a clock that a user has not set
+           yet, and the nearer of both moments that it can mean is taken. Otherwise it is refused
     """
     first = local.replace(tzinfo=zone).astimezone(UTC)
     if local.replace(tzinfo=zone, fold=1).astimezone(UTC) == first:
         return first
     both = {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
     real = [time for time in both if time.astimezone(zone).replace(tzinfo=None) == local]
+    if not real and live and near is not None:
+        real = list(both)
     if not real:
         raise InvalidTime(f"{local:%Y-%m-%d %H:%M} does not exist in {zone}: the clock is put forward")
     if near is None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from edges.config.site import Site, Source
 from edges.fhir.answers import answer_invalid, answer_problem
 from edges.fhir.incoming import Document, Outcome
+from edges.fhir.incoming import Entry as DocumentEntry
 from edges.fhir.receive import Received, receive
 from edges.inbox.entry import Entry, entry_key, unused_of
 from edges.inbox.inbox import Inbox
@@ -15,6 +16,8 @@ from edges.observations.observed import Reason
 from edges.service.keeping import keep
 from edges.service.metrics import Metrics
 from vitals.errors import TransientError
+
+_NAMES = {"identifier", "issued", "effectiveDateTime", "effectiveInstant", "effectivePeriod"}
 
 
 class Intake:
@@ -62,8 +65,10 @@ _WRONG_PATH = {
 def entry_of(received: Received, source: Source, now: datetime) -> Entry:
     """Return what the inbox keeps of a document: also why it was refused."""
     report = received.report
+    # Without it nothing distinguishes a document from the next measurement of the same values, at the time of receipt.
+    is_named = source.clock != "receipt" or all(_NAMES & entry.resource.keys() for entry in _observations(received))
     return Entry(
-        key=entry_key("fhir", source.name, _canonical(received.document)),
+        key=entry_key("fhir", source.name, _canonical(received.document)) if is_named else None,
         received=now,
         answers=[str(received.answer.status).encode(), received.answer.body],
         source=source.name,
@@ -71,6 +76,10 @@ def entry_of(received: Received, source: Source, now: datetime) -> Entry:
         unused=[unused_of(verdict) for verdict in report.verdicts if verdict.reason is not Reason.USED],
         interval_s=source.interval_s,
     )
+
+
+def _observations(received: Received) -> list[DocumentEntry]:
+    return [entry for entry in received.document.entries if entry.resource.get("resourceType") == "Observation"]
 
 
 def _canonical(document: Document) -> bytes:

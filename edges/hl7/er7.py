@@ -210,13 +210,16 @@ class Message:
 
 
 def split_batch(content: bytes) -> list[bytes]:
-    """Return the messages of a batch (FHS, BHS, BTS, FTS; HL7 v2.6, 2.10.3), or the only one.
+    """Return the messages of a batch (FHS, BHS, BTS, FTS; HL7 v2.6, 2.10.3), or those that follow each other.
 
     Raises InvalidMessage where a batch does not hold the number of messages that its BTS-1 states.
     """
     content = _unframed(content)
     if not content.startswith(_HEADERS):
-        return [content]
+        begin = content[:8]  # the header's name and the separators, which one sender does not change
+        if content.count(begin) < 2 or not begin.startswith(b"MSH"):
+            return [content]
+        return re.split(rb"[\r\n]+(?=%b)" % re.escape(begin), content)
     messages: list[list[bytes]] = []
     in_batch = 0  # messages since the last BHS or FHS
     for line in _LINE_END.split(content):

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from edges.admissions.queue import queue
 from edges.config.site import Site
-from edges.hl7.acks import Error, Outcome, acknowledge
+from edges.hl7.acks import Error, Outcome, acknowledge, acknowledge_unread
 from edges.hl7.adt import AdmissionReason, AdmissionReport
-from edges.hl7.er7 import InvalidMessage
+from edges.hl7.er7 import InvalidMessage, split_batch
 from edges.hl7.listener import Peer
 from edges.hl7.oru import Report
 from edges.hl7.receive import Received, receive
@@ -31,14 +31,28 @@ class Intake:
         self._known = inbox.history()
 
     async def handle(self, content: bytes, peer: Peer) -> Sequence[bytes]:
-        """Return the answers to a message, after all of it is kept; raises InvalidMessage."""
+        """Return the answers to a message, or to each of a batch, after it is kept; raises InvalidMessage."""
+        try:
+            messages = split_batch(content)
+            if len(messages) == 1:
+                return await self._handle(content)
+        except InvalidMessage:
+            self._metrics.messages.labels("unreadable").inc()
+            raise
+        answers: list[bytes] = []
+        for message in messages:
+            try:
+                answers += await self._handle(message)
+            except InvalidMessage as error:
+                self._metrics.messages.labels("unreadable").inc()
+                fault = Error(error.code, str(error))
+                answers += acknowledge_unread(message, Outcome.REJECT, fault, datetime.now(UTC))
+        return answers
+
+    async def _handle(self, content: bytes) -> Sequence[bytes]:
         now = datetime.now(UTC)
         messages = self._metrics.messages
-        try:
-            received = receive(content, self._site, now, self._known)
-        except InvalidMessage:
-            messages.labels("unreadable").inc()
-            raise
+        received = receive(content, self._site, now, self._known)
         report = received.report
         if report.outcome is not Outcome.ACCEPT:
             messages.labels("rejected" if report.outcome is Outcome.REJECT else "error").inc()
@@ -76,7 +90,8 @@ class Intake:
 
 def entry_of(content: bytes, received: Received, site: Site, now: datetime, known: History = NONE) -> Entry:
     """Return what the inbox keeps of a message that is accepted; `known` is what it has of those before."""
-    report, key = received.report, entry_key("hl7", received.report.source, content)
+    report = received.report
+    key: bytes | None = entry_key("hl7", report.source, content)
     if isinstance(report, AdmissionReport):
         unused = [
             Unused(f"ADT^{verdict.name}", "", verdict.reason.value, verdict.detail[:MAX_TEXT])
@@ -84,6 +99,8 @@ def entry_of(content: bytes, received: Received, site: Site, now: datetime, know
             if verdict.reason is not AdmissionReason.USED
         ]
         return Entry(key, now, received.answers, report.source, unused=unused, queued=queue(report.events))
+    if site.source_named(report.source).clock == "receipt" and not received.message.header.text(7):
+        key = None  # nothing in it distinguishes it from the next measurement of the same values
     episodes, measured = known.changed(report.episodes, report.measured)
     return Entry(
         key=key,

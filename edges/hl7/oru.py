@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from edges.config.code_tables import Code
 from edges.config.places import Location, PlacedReading, place_or_problem
@@ -21,6 +21,7 @@ from edges.observations.episodic import CONTINUOUS, NONE, Episode, History, Meas
 from edges.observations.observed import ALERT, Observation, Reason, Verdict, decide
 from edges.observations.quantities import another_quantity
 from edges.observations.time_of_receipt import find_time_ahead
+from vitals.codec import MAX_AHEAD
 from vitals.local_time import InvalidTime
 
 _OBSERVATIONS = "ORU"
@@ -227,8 +228,16 @@ class _Clock:
         except InvalidTime as error:
             return None, str(error)
         if problem := find_time_ahead(time, self._received, f"{text[:40]!a}"):
-            return None, problem
+            return (time, "") if self._is_ahead else (None, problem)
         return time, ""
+
+    @cached_property
+    def _is_ahead(self) -> bool:
+        """Whether all of the sender's clock is ahead. It is for alerts and ingest to judge, as that of a device is."""
+        try:
+            return not self._header or parse_time(self._header, self._zone, self._received) > self._received + MAX_AHEAD
+        except InvalidTime:
+            return False
 
     def _of_part(self, obr: Segment | None, channel: str) -> str:
         while channel:

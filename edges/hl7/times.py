@@ -17,8 +17,8 @@ def parse_time(text: str, zone: tzinfo, near: datetime | None = None) -> datetim
     """Return the moment in UTC; raises InvalidTime.
 
     zone   for a time without an offset: that of MSH-7, else the site's
-    near   the time of receipt. In the hour that the end of summer time repeats, the nearer of both moments is meant;
-           without `near` such a time is refused
+    near   the time of receipt: of two moments that a time can mean when summer time begins or ends, the nearer one is
+           meant; without `near` such a time is refused
     """
     text = text.strip()
     if match := _DTM.fullmatch(text):

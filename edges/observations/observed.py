@@ -31,6 +31,7 @@ _NO_VALUE_FLAGS = frozenset(f"{_FLAGS} {_WRITTEN_OUT}".split())
 _CODED = ("CWE", "CE", "CNE")
 _DELETED = ("D", "W")  # of OBX-11: deleted, or wrong
 _STATUSES = frozenset(("", "R", "P", "F", "C"))
+_STATUS_ORDER = {"C": 0, "P": 2, "R": 2}  # corrected, preliminary, raw; the others are final
 _WAVEFORMS = ("NA", "MA", "SampledData")  # types of HL7 v2 and of FHIR
 _NUMBERS = ("NM", "ST", "TX", "Quantity", "Integer")
 SUMMARY, NOTICE, ALERT = "summary", "notice", "alert"  # types of an observation that its decoder knows to be no value
@@ -116,9 +117,10 @@ class _Value(Struct, frozen=True):
     value: float | str
 
     @property
-    def preference(self) -> tuple[int, tuple[tuple[int, str], ...], bool]:
-        """The smaller one is taken: the rank of the source, then the position in the device, then a correction."""
-        return self.meaning.rank, _position(self.observation.channel), self.observation.status != "C"
+    def preference(self) -> tuple[int, tuple[tuple[int, str], ...], int]:
+        """The smaller one is taken: the rank of the source, the position in the device, then the status."""
+        status = _STATUS_ORDER.get(self.observation.status, 1)
+        return self.meaning.rank, _position(self.observation.channel), status
 
     @property
     def source(self) -> tuple[int, str]:

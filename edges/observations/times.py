@@ -21,7 +21,8 @@ def parse_text(value: object, zone: tzinfo | None = None, near: datetime | None 
     A leap second is the next second, as on the wire.
 
     zone   of a text without an offset; None: such a text is no time
-    near   of both moments of a local time that the end of summer time repeats, the one nearer to it is meant
+    near   the time of receipt: of two moments that a local time can mean when summer time begins or ends, the one
+           nearer to it is meant
     """
     text = value.translate(_SPACES).strip() if isinstance(value, str) else ""
     match = _TEXT.fullmatch(text) if len(text) <= _MAX_TEXT else None
@@ -40,7 +41,7 @@ def parse_text(value: object, zone: tzinfo | None = None, near: datetime | None 
         moment = datetime(year, month, day, hour, minute, 59 if leap else second, microsecond)  # noqa: DTZ001 - the zone follows
         if offset is None:
             assert zone is not None
-            utc = to_utc(moment, zone, near)
+            utc = to_utc(moment, zone, near, live=True)
         else:
             utc = moment.replace(tzinfo=parse_offset(offset)).astimezone(UTC)
         return utc + timedelta(seconds=leap)

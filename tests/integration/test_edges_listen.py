@@ -58,6 +58,21 @@ def test_a_message_is_published_until_its_receipt_and_a_repeat_is_not(
         assert len(ingest.received) == 2
 
 
+def test_messages_of_a_sender_without_a_clock_that_are_equal_are_measurements_of_their_own(
+    broker: BrokerServer, make_edge: MakeEdge
+) -> None:
+    """And those of one frame are each read, and answered."""
+    source = '[[source]]\nname = "no clock"\napplication = "A TEST"\nclock = "receipt"\n'
+    with fake_ingest(broker.port) as ingest:
+        edge = make_edge(broker.url, site_text(["bed-1", "bed-2"], source))
+        peer = edge.connect()
+        stamp = now().strftime("%Y%m%d%H%M%S.0000+0000").encode()
+        same, other = (report(bed, 1, now(), {SPO2: 70}).replace(stamp, b"") for bed in ("bed-1", "bed-2"))
+        assert [peer.send(message) for message in (same, same, same + other, b"")] == ["AA"] * 4
+        eventually(lambda: len(ingest.stored) == 4, 30, "all readings arrive")
+        assert sorted(device for device, _, _ in ingest.stored) == ["bed-1"] * 3 + ["bed-2"]
+
+
 def test_an_edge_that_is_killed_sends_what_has_no_receipt_under_its_first_number(
     broker: BrokerServer, make_edge: MakeEdge
 ) -> None:

@@ -195,6 +195,16 @@ def test_a_source_with_a_wrong_clock_has_the_time_of_receipt() -> None:
     assert item.reading.time == RECEIVED
 
 
+@pytest.mark.parametrize("stamp", ["20261129110100+0100", "20261129100100", "20611129110100", ""])
+def test_values_of_a_sender_whose_whole_clock_is_ahead_are_published_for_alerts_to_judge(stamp: str) -> None:
+    """As those of a device: alerts count by arrival, and ingest rejects them with the reason."""
+    ahead = message("PID|||77^^^H^MR", PLACE, "OBR|1||||||20261129110000+0100", obx(SPO2, "70", PERCENT))
+    report = read_report(parse_message(ahead.replace(b"20261129100100+0100", stamp.encode())), SITE, RECEIVED)
+    is_ahead = stamp != "20261129100100"
+    assert reasons(report) == [Reason.USED if is_ahead else Reason.NO_TIME]
+    assert signs(report) == ([{"spo2": 70}] if is_ahead else [])
+
+
 def test_a_vendors_scale_and_numbers_for_no_value_apply_to_that_vendor_only() -> None:
     lines = (
         obx("40^HR", "7800", "0002-4182^bpm^MDIL"),

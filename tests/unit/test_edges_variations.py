@@ -98,6 +98,13 @@ def test_a_corrected_value_is_taken_in_place_of_the_one_of_its_moment() -> None:
     assert (signs(report), reasons(report)) == ([{"heart_rate": 72}], [Reason.OTHER_SOURCE, Reason.USED])
 
 
+@pytest.mark.parametrize("earlier", ["P", "R"])
+def test_a_final_value_is_taken_in_place_of_the_preliminary_one_of_its_moment(earlier: str) -> None:
+    both = obx(SPO2, "97", PERCENT, status=earlier), obx(SPO2, "70", PERCENT)
+    for lines in (both, both[::-1]):
+        assert signs(read_at_bed(*lines)) == [{"spo2": 70}]
+
+
 @pytest.mark.parametrize("status", ["D", "W"])
 def test_a_value_that_its_message_deletes_is_none(status: str) -> None:
     values = (obx(HR, "172", BPM), obx(HR, "172", BPM, status=status))

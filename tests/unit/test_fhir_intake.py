@@ -62,6 +62,19 @@ def test_a_document_that_is_written_in_another_way_is_a_repeat(tmp_path: Path) -
     with_intake(tmp_path / "inbox.db", work)
 
 
+def test_the_same_values_at_the_time_of_receipt_are_measurements_of_their_own(tmp_path: Path) -> None:
+    async def work(intake: Intake, inbox: Inbox, kept: list[Reading]) -> None:
+        content = heart_rate_at(AT, 171)
+        source = UNKNOWN_SOURCE.model_copy(update={"clock": "receipt"})
+        for stated in ({"identifier": [{"value": "7"}]}, {"effectiveDateTime": content.pop("effectiveDateTime")}, {}):
+            for _ in range(2):
+                status = (await intake.handle(body({**content, **stated}), source, NOW, bundle=False)).status
+                assert status == 201
+        assert [reading.value("heart_rate") for reading in kept] == [171] * (1 + 1 + 2)
+
+    with_intake(tmp_path / "inbox.db", work)
+
+
 def test_a_refused_document_is_listed_and_a_full_disk_is_503(tmp_path: Path) -> None:
     async def work(intake: Intake, inbox: Inbox, kept: list[Reading]) -> None:
         content = heart_rate_at(AT, 71, day_only=True)

@@ -166,14 +166,17 @@ def test_a_text_that_is_no_moment_is_refused(text: str) -> None:
         parse_time(text, BERLIN)
 
 
-def test_the_repeated_hour_is_the_one_nearer_to_the_receipt_and_the_missing_hour_is_refused() -> None:
-    text, first = "20261025023000", datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
-    for moment in (first, first + timedelta(hours=1)):
-        assert parse_time(text, BERLIN, near=moment + timedelta(seconds=5)) == moment
+def test_an_hour_of_the_change_of_summer_time_is_the_one_nearer_to_the_receipt() -> None:
+    """The missing one is of a monitor whose clock was not put forward: its values would be lost for an hour."""
+    repeated, missing = "20261025023000", "20260329023000"
+    for text, month, day in (repeated, 10, 25), (missing, 3, 29):
+        for hour in 0, 1:
+            moment = datetime(2026, month, day, hour, 30, tzinfo=UTC)
+            assert parse_time(text, BERLIN, near=moment + timedelta(seconds=5)) == moment
     with pytest.raises(InvalidTime, match="exists twice"):
-        parse_time(text, BERLIN)
+        parse_time(repeated, BERLIN)
     with pytest.raises(InvalidTime, match="does not exist"):
-        parse_time("20260329023000", BERLIN, near=first)
+        parse_time(missing, BERLIN)
 
 
 @given(st.text(max_size=40))
