@@ -28,7 +28,7 @@ from mqtt.endpoint import BrokerEndpoint
 from mqtt.host_clock import HostClock
 from mqtt.instance import Instance
 from mqtt.poll_throttle import PollThrottle
-from mqtt.session import SESSION_EXPIRY_S, Session, SessionTakenOver
+from mqtt.session import MAX_IN_FLIGHT, SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import ActiveRole
 from mqtt.standby_sessions import Elsewhere, standby_sessions
 from mqtt.wake_socket import WakeSocket
@@ -51,7 +51,6 @@ from vitals.topics import STACK_WARD
 log = logging.getLogger("alerts")
 
 WINDOW = 2000  # in-flight readings on the connection; redelivered after a kill. With 500, 10,000 devices wait for it
-MAX_UNPUBLISHED = 1000  # alerts without PUBACK; beyond it readings are not acknowledged, so the broker sends no more
 RESTORE_RETRY_S = 0.5
 REPLACED = "it was raised by a process that had been replaced"
 TICK_S = 0.5  # between two checks of what time alone changes
@@ -336,7 +335,7 @@ class Worker:
     def _acknowledge(self) -> None:
         if self._session.is_disconnected:
             self._unacknowledged.clear()  # they come again, on the next connection
-        elif self._unacknowledged and self._session.unpublished <= MAX_UNPUBLISHED:
+        elif self._unacknowledged and self._session.unpublished <= MAX_IN_FLIGHT:  # else the broker sends no more
             self._session.acknowledge(self._unacknowledged)
             self._unacknowledged.clear()
 

@@ -32,6 +32,7 @@ SESSION_EXPIRY_S = 14 * 86_400  # as persistent_client_expiration in mosquitto.c
 KEEPALIVE_S = 15  # the broker publishes the will after 1.5 times this without a packet
 CONNECT_TIMEOUT_S = 3.0
 MAX_LOOP_S = 10.0  # of the main loop, which waits half a second at most
+MAX_IN_FLIGHT = 1000  # messages without a PUBACK: one takes paho 8 KB, one that waits 1 KB; packet ids end at 65,535
 RETRY_S = (0.2, 5.0)  # first and maximum pause between two attempts to connect
 RETAINED_ONCE = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
 """A subscription to which the broker sends retained messages when the session begins, not at each connection. What is
@@ -108,7 +109,7 @@ class Session:
         self._boot = boot
         self._service = service_topic
         self._unpublished: dict[int, _Outgoing] = {}  # by packet identifier, without a PUBACK
-        self._waiting: deque[_Outgoing] = deque()  # until the connection is confirmed
+        self._waiting: deque[_Outgoing] = deque()  # until the connection is confirmed, and fewer are in flight
         self._confirmed = False
         self._silence = ""  # why the last connection was ended, if the broker was silent
         self.connection = 0  # number of attempts; packet identifiers belong to one connection
@@ -236,6 +237,8 @@ class Session:
         if self._failed:
             self._drop(self._failed)
         self._raise_if_replaced()
+        if self._waiting and self._confirmed:
+            self._publish_waiting()  # PUBACKs may have come
         return read
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
@@ -244,8 +247,9 @@ class Session:
             self._client.fast_path.acknowledge(message_ids)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
-        """Publish at QoS 1. Messages and PUBACKs leave in the order of the calls. It waits for `is_confirmed`.
+        """Publish at QoS 1. Messages leave in the order of the calls. They wait for `is_confirmed`.
 
+        PUBACKs leave in that order too while no more than MAX_IN_FLIGHT are `unpublished`.
         An empty retained payload deletes the retained message. `expiry_s`: Message Expiry Interval.
         """
         self._waiting.append(_Outgoing(topic, payload, retain, expiry_s))
@@ -253,7 +257,7 @@ class Session:
             self._publish_waiting()
 
     def _publish_waiting(self) -> None:
-        while self._waiting and self._confirmed:
+        while self._waiting and self._confirmed and len(self._unpublished) < MAX_IN_FLIGHT:
             message = self._waiting.popleft()
             properties = expiry(message.expiry_s)
             sent = self._client.publish(
