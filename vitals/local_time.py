@@ -1,6 +1,8 @@
 """Find the moment of a local time, which the end of summer time repeats and its start omits."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+
+_A_DAY = timedelta(days=1)
 
 
 class InvalidTime(ValueError):
@@ -12,15 +14,15 @@ def to_utc(local: datetime, zone: tzinfo, near: datetime | None = None, *, live:
 
     near   a moment close to it. In the hour that the end of summer time repeats, the nearer of both moments is meant;
            without `near` such a time is refused
-    live   `near` is when it was received: in the hour that summer time omits, it is of a clock that a user has not set
-           yet, and the nearer of both moments that it can mean is taken. Otherwise it is refused
+    live   `near` is when it was received: within a day of it, a time in the hour that summer time omits is of a clock
+           that was not put forward yet, and the nearer of both moments that it can mean is taken. Else it is refused
     """
     first = local.replace(tzinfo=zone).astimezone(UTC)
     if local.replace(tzinfo=zone, fold=1).astimezone(UTC) == first:
         return first
     both = {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
     real = [time for time in both if time.astimezone(zone).replace(tzinfo=None) == local]
-    if not real and live and near is not None:
+    if not real and live and near is not None and abs(first - near) < _A_DAY:
         real = list(both)
     if not real:
         raise InvalidTime(f"{local:%Y-%m-%d %H:%M} does not exist in {zone}: the clock is put forward")

@@ -8,11 +8,14 @@ SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT now() + interval '2 s' - coalesce((SELECT clock_offset FROM device_clock WHERE device_id = $1), interval '0')
 $$;
 
--- The age of a reading: since it was measured, and at least since it arrived. Never negative. The offset of the device's
--- clock is an argument and not read here, so that the planner puts the expression in place of the call.
+-- The age of a reading: since it was measured, and at least since it arrived. Never negative. NULL, which is silence, for
+-- one that arrived in the future: the clock of this host was set back since then, and how long ago that was is not known.
+-- The offset of the device's clock is an argument and not read here, so that the planner puts the expression in place of
+-- the call.
 CREATE OR REPLACE FUNCTION reading_age(clock_offset interval, reading_time timestamptz, received_at timestamptz)
 RETURNS interval LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT greatest(now() - received_at, now() - coalesce(clock_offset, interval '0') - reading_time, interval '0')
+    SELECT CASE WHEN received_at <= now() + interval '1 minute' THEN
+           greatest(now() - received_at, now() - coalesce(clock_offset, interval '0') - reading_time, interval '0') END
 $$;
 
 -- The last reading of every bed with one in the last 24 hours. A loose index scan over the primary key: it goes from
@@ -29,11 +32,18 @@ WITH RECURSIVE bed AS (
 SELECT newest.* FROM bed LEFT JOIN device_clock AS clock USING (device_id) CROSS JOIN LATERAL (
     -- Of one time the one that arrived last: a clock may count minutes, or stand still.
     SELECT * FROM (
-        SELECT * FROM patient_vitals v
-        WHERE v.device_id = bed.device_id AND v.time > now() - interval '1 day'
-          -- newest_device_time, written out: a call per bed cost more than all the rest.
-          AND v.time <= now() + interval '2 s' - coalesce(clock.clock_offset, interval '0')
-        ORDER BY v.time DESC FETCH FIRST ROW WITH TIES) AS v
+        (SELECT * FROM patient_vitals v
+         WHERE v.device_id = bed.device_id AND v.time > now() - interval '1 day'
+           -- newest_device_time, written out: a call per bed cost more than all the rest.
+           AND v.time <= now() + interval '2 s' - coalesce(clock.clock_offset, interval '0')
+         ORDER BY v.time DESC FETCH FIRST ROW WITH TIES)
+        UNION ALL
+        -- After the clock of this host was set back it is not one of the past, but the last one from before.
+        (SELECT * FROM patient_vitals v
+         WHERE v.device_id = bed.device_id AND v.time > now() - interval '1 day'
+           AND v.time > now() + interval '2 s' - coalesce(clock.clock_offset, interval '0')
+           AND arrival_time(v.received_at, v.time, v.arrival_lag_ms) > now() + interval '1 minute'
+         ORDER BY v.time DESC LIMIT 1)) AS v
     ORDER BY arrival_time(v.received_at, v.time, v.arrival_lag_ms) DESC, v.boot DESC, v.seq DESC LIMIT 1) AS newest;
 COMMENT ON VIEW last_reading IS 'the last reading of every bed with one in the last 24 hours';
 
@@ -107,7 +117,8 @@ $$;
 -- the announced one, so most beds are judged by it alone.
 CREATE OR REPLACE FUNCTION is_silent(age interval, device text, announced float8, last_time timestamptz)
 RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN $1 <= silent_after(NULL) THEN false
+    SELECT CASE WHEN $1 IS NULL THEN true
+                WHEN $1 <= silent_after(NULL) THEN false
                 WHEN $1 > silent_after($3) AND $3 IS NOT NULL THEN true
                 ELSE $1 > silent_after(usual_interval($2, $3, $4)) END
 $$;
@@ -263,7 +274,7 @@ COMMENT ON VIEW last_valid_vitals IS
 -- NEWS2 does not apply, and the score is NULL.
 CREATE OR REPLACE VIEW news2_latest AS
 SELECT valid.ward, valid.device_id, valid.patient_id, valid.time, measured.age,
-       measured.age > interval '1 minute' AS stale,
+       (measured.age <= interval '1 minute') IS NOT true AS stale,
        score.*,
        valid.oldest_input, valid.profile, valid.spo2_scale
 FROM last_valid_vitals AS valid

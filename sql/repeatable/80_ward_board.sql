@@ -32,7 +32,7 @@ SELECT bed.ward, bed.device_id, bed.patient_id,
             WHEN bed.sensor_off <> '{}' THEN 'SENSOR OFF'
             WHEN bed.status IS NULL THEN 'WAITING'
             ELSE 'NORMAL' END AS condition,
-       greatest(extract(epoch FROM bed.age), 0)::float8 AS age_s,
+       extract(epoch FROM bed.age)::float8 AS age_s,
        device.interval_s::float8 AS interval_s, device.model, device.dropped,
        bed.time, bed.sensor_off, bed.alerts, bed.alert_list
 FROM ward_now AS bed LEFT JOIN device USING (device_id)

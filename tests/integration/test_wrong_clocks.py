@@ -9,6 +9,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import psycopg
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from stack.servers import BrokerServer
@@ -171,6 +172,34 @@ def test_a_score_of_a_reading_from_a_clock_that_was_ahead_is_as_old_as_its_arriv
     )
     assert db.one("SELECT stale AND age >= interval '2 minutes' FROM news2_latest") is True
     assert db.one("SELECT age >= interval '2 minutes' FROM ward_now") is True
+
+
+@pytest.mark.parametrize("offset_s", [0, 3600])
+def test_after_the_clock_of_the_host_was_set_back_an_hour_no_reading_of_the_past_is_shown(
+    db: Db, offset_s: int
+) -> None:
+    """By the clock that is right now, or that was right until then, the last reading arrived in the future."""
+    with psycopg.connect(db.owner_url) as connection:
+        connection.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, status, arrival_lag_ms)"
+            " SELECT now() + make_interval(secs => second - 5 - %(lag)s), 'bed-1', 1, second, 'icu-1', 80, 'NORMAL',"
+            " 1000 * %(lag)s FROM generate_series(1, 3600) AS second",
+            {"lag": offset_s},
+        )
+        if offset_s:
+            connection.execute(
+                "INSERT INTO device_clock VALUES ('bed-1', make_interval(secs => %s), now())", [offset_s]
+            )
+        board = connection.execute("SELECT condition, heart_rate, age_s, news2 FROM ward_board").fetchall()
+        assert board == [("SILENT", None, None, None)]
+        assert connection.execute("SELECT age, stale FROM news2_latest").fetchall() == [(None, True)]
+        connection.execute(
+            "INSERT INTO patient_vitals (time, device_id, boot, seq, ward, heart_rate, status, arrival_lag_ms)"
+            " VALUES (now() - interval '1 s', 'bed-1', 1, 4000, 'icu-1', 90, 'NORMAL', 0)"
+        )
+        connection.execute("DELETE FROM device_clock")
+        board = connection.execute("SELECT condition, heart_rate FROM ward_board").fetchall()
+    assert board == [("NORMAL", 90) if offset_s else ("SILENT", None)]
 
 
 def test_of_readings_of_one_time_that_which_arrived_last_is_shown(db: Db) -> None:

@@ -534,7 +534,7 @@ def test_try_prints_readings_what_is_not_used_and_the_acknowledgement(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", b"\x00\xff\xfe", message() + message(), b"BHS|^~\\&\rBTS|3\r", message() + b"DSC|1\r"]
+    "content", [b"", b"hello", b"\x00\xff\xfe", message() + b"MSH|^~", b"BHS|^~\\&\rBTS|3\r", message() + b"DSC|1\r"]
 )
 def test_a_file_that_is_no_message_is_one_sentence_and_exit_code_2(tmp_path: Path, content: bytes) -> None:
     done = CliRunner().invoke(app, [*written(tmp_path, content), "--json"])
