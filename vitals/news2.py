@@ -8,16 +8,17 @@ rounded as printed in the chart, temperature to 0.1 and all others to whole numb
 would fall between its bands.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import inf
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from vitals.reading import Reading, sign_values
 from vitals.signs import BY_KEY, SIGN_KEYS
-from vitals.thresholds import NEWS2_MAX_AGE, STALE_AFTER
+from vitals.thresholds import NEWS2_MAX_AGE
 
 # (upper end of the band, points), in the chart's order.
 _END = float("inf")
@@ -36,7 +37,7 @@ NOT_ALERT_POINTS = 3  # new confusion, voice, pain, unresponsive
 INPUTS = (*_BANDS, "on_oxygen", "consciousness")
 """The seven inputs of the score."""
 
-_HELD = (*INPUTS, *(key for key in SIGN_KEYS if key not in _BANDS))  # the other signs have an order too
+_HELD = (*SIGN_KEYS, "on_oxygen", "consciousness")  # signs that are no input have an order too
 
 
 def _points(key: str, bands: tuple[tuple[float, int], ...]) -> tuple[int, ...]:
@@ -55,31 +56,30 @@ _SPO2 = {
     (2, False): _points("spo2", _SCALE_2_AIR),
     (2, True): _points("spo2", _SCALE_2_OXYGEN),
 }
-_PLACES = {key: place for place, key in enumerate(_HELD)}
-_SIGN_PLACES = tuple(_PLACES[key] for key in SIGN_KEYS)
+_VALUE_AT = {key: 2 * place for place, key in enumerate(_HELD)}  # in `LastValues._known`; its time follows
+_VALUES = slice(0, None, 2)
 
 
-def _row(key: str) -> tuple[int, int, float, float, int, tuple[int, ...]]:
-    """Return where a sign is held and where a reading has it, between which values it has no points, and its points.
+def _row(place: int, key: str) -> tuple[int, int, int, float, float, int, tuple[int, ...]]:
+    """Return where a sign is in a reading, where its value and time are held, between which values it has no points,
+    and its points.
 
     The points of SpO2 depend on the scale. A sign that the score does not use never has any.
     """
-    place, position = _PLACES[key], SIGN_KEYS.index(key)
+    places = place, _VALUE_AT[key], _VALUE_AT[key] + 1
     if key not in _BANDS:
-        return place, position, -inf, inf, 1, ()
+        return *places, -inf, inf, 1, ()
     table, steps = _TABLES[key], _STEPS[key]
     if key == "spo2":
-        return place, position, inf, -inf, steps, table
+        return *places, inf, -inf, steps, table
     without = [index for index, points in enumerate(table) if not points]
-    return place, position, without[0] / steps, without[-1] / steps, steps, table
+    return *places, without[0] / steps, without[-1] / steps, steps, table
 
 
-_ROWS = tuple(map(_row, SIGN_KEYS))
-_SPO2_PLACE = _PLACES["spo2"]
-_OXYGEN_PLACE = _PLACES["on_oxygen"]
-_CONSCIOUSNESS_PLACE = _PLACES["consciousness"]
+_ROWS = tuple(_row(place, key) for place, key in enumerate(SIGN_KEYS))
+_SPO2_PLACE = SIGN_KEYS.index("spo2")
+_OXYGEN, _CONSCIOUSNESS = _VALUE_AT["on_oxygen"], _VALUE_AT["consciousness"]
 _SHORTEST = min(NEWS2_MAX_AGE.values())
-_NO_POINTS = (0,) * len(_HELD)  # shared by all devices: a copy of each costs two cache misses per reading
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -124,30 +124,18 @@ class LastValues:
     Times are those of the readings, on the time line of arrivals.
     """
 
-    __slots__ = (
-        "_changed_at",
-        "_points",
-        "_scale",
-        "_score",
-        "_scored_at",
-        "_since",
-        "_spo2",
-        "_times",
-        "_valid_until",
-        "_values",
-    )
+    __slots__ = ("_known", "_points", "_scale", "_score", "_scored_at", "_since", "_spo2", "_valid_until")
 
     def __init__(self, scale: int = 1) -> None:
         self._scale = scale
-        self._values: list[float | bool | str | None] = [None] * len(_HELD)
-        self._times: list[datetime | None] = [None] * len(_HELD)
-        self._points = _NO_POINTS
-        self._score = (0, 0)  # total and worst part
+        # Value and time of each of _HELD. In one list, because with thousands of devices each further one is not in
+        # the processor's cache; so equal points and times are shared by all devices.
+        self._known: list[Any] = [None] * 2 * len(_HELD)
+        self._points, self._score = _total_of((0,) * len(_HELD))
         self._spo2 = _SPO2[scale, False]
-        # Within this time no kept value expires, so only new values have to be scored.
+        # Within this time, in whole seconds, no kept value expires, so only new values have to be scored.
         self._scored_at, self._valid_until = _NEVER, _NEVER
         self._since = _NEVER  # what was measured before is another patient's
-        self._changed_at = _NEVER  # arrival of the last new value while the device's clock stood still
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Update with a reading and its signs `values`; return total and worst part. Runs for every reading.
@@ -156,68 +144,63 @@ class LastValues:
         """
         if reading.sensor_off:
             for key in reading.sensor_off:
-                self._values[_PLACES[key]], self._times[_PLACES[key]] = None, time
+                self._known[_VALUE_AT[key]], self._known[_VALUE_AT[key] + 1] = None, time
             self._valid_until = _NEVER
-        kept, times = self._values, self._times
+        known = self._known
         oxygen, consciousness = reading.on_oxygen, reading.consciousness
         if (
             not self._scored_at <= time <= self._valid_until
-            or (oxygen is not None and oxygen != kept[_OXYGEN_PLACE])
-            or (consciousness is not None and consciousness != kept[_CONSCIOUSNESS_PLACE])
+            or (oxygen is not None and oxygen != known[_OXYGEN])
+            or (consciousness is not None and consciousness != known[_CONSCIOUSNESS])
         ):
             return self._score_all(reading, values, time)
         if oxygen is not None:
-            times[_OXYGEN_PLACE] = time
+            known[_OXYGEN + 1] = time
         if consciousness is not None:
-            times[_CONSCIOUSNESS_PLACE] = time
-        changed = False
-        known_points = self._points
-        for index, position, low, high, steps, table in _ROWS:
-            value = values[position]
+            known[_CONSCIOUSNESS + 1] = time
+        all_points = before = self._points
+        for place, value_at, time_at, low, high, steps, table in _ROWS:
+            value = values[place]
             if value is None:
                 continue
-            times[index] = time
-            kept[index] = value
+            known[value_at] = value
+            known[time_at] = time
             if low <= value <= high:  # nearly always, and half the time of the table
                 points = 0
             else:
-                points = (self._spo2 if index == _SPO2_PLACE else table)[int(value * steps + 0.5)]
-            if points != known_points[index]:
-                known_points = (*known_points[:index], points, *known_points[index + 1 :])
-                changed = True
-        if changed:
-            self._set_points(known_points)
+                points = (self._spo2 if place == _SPO2_PLACE else table)[int(value * steps + 0.5)]
+            if points != all_points[place]:
+                all_points = (*all_points[:place], points, *all_points[place + 1 :])
+        if all_points is not before:
+            self._points, self._score = _total_of(all_points)
         return self._score
 
     def _score_all(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Score every input, after dropping those that are too old."""
-        kept, times, points = self._values, self._times, list(_NO_POINTS)
-        for index, value in ((_OXYGEN_PLACE, reading.on_oxygen), (_CONSCIOUSNESS_PLACE, reading.consciousness)):
+        known = self._known
+        for place, value in enumerate((*values, reading.on_oxygen, reading.consciousness)):
             if value is not None:
-                kept[index], times[index] = value, time
-        for position, index in enumerate(_SIGN_PLACES):
-            if values[position] is not None:
-                kept[index], times[index] = values[position], time
-        valid_until = time + _SHORTEST
-        for index, key in enumerate(INPUTS):
-            since = times[index]
-            if kept[index] is not None and since is not None:
-                if time - since > NEWS2_MAX_AGE[key]:
-                    kept[index] = None
-                else:
-                    valid_until = min(valid_until, since + NEWS2_MAX_AGE[key])
-        oxygen = bool(kept[_OXYGEN_PLACE])
-        for index, key in enumerate(INPUTS):
-            known = kept[index]
-            points[index] = 0 if known is None else points_of(key, known, scale=self._scale, on_oxygen=oxygen)
+                known[2 * place : 2 * place + 2] = value, time
+        scored_at = time.replace(microsecond=0)
+        valid_until = scored_at + _SHORTEST
+        for key, longest in NEWS2_MAX_AGE.items():
+            value, since = known[_VALUE_AT[key] : _VALUE_AT[key] + 2]
+            if value is None:
+                continue
+            if time - since > longest:
+                known[_VALUE_AT[key]] = None
+            else:
+                valid_until = min(valid_until, (since + longest).replace(microsecond=0))
+        oxygen = bool(known[_OXYGEN])
         self._spo2 = _SPO2[self._scale, oxygen]
-        self._scored_at, self._valid_until = time, valid_until
-        self._set_points(points)
+        self._scored_at, self._valid_until = _shared(scored_at), _shared(valid_until)
+        self._points, self._score = _total_of(
+            tuple(
+                0 if value is None or key not in INPUTS else points_of(key, value, scale=self._scale, on_oxygen=oxygen)
+                for key, value in zip(_HELD, known[_VALUES], strict=True)
+            )
+        )
         return self._score
-
-    def _set_points(self, points: Sequence[int]) -> None:
-        self._points = tuple(points) if any(points) else _NO_POINTS
-        self._score = (sum(points), max(points))
 
     def new_part(self, reading: Reading, time: datetime) -> Reading | None:
         """Return the reading with only what is newer than what is known; None if that is nothing: it was sent again.
@@ -229,7 +212,7 @@ class LastValues:
             return None
 
         def is_old(key: str, value: float | bool | str | None) -> bool:
-            at, known = self._times[_PLACES[key]], self._values[_PLACES[key]]
+            known, at = self._known[_VALUE_AT[key] : _VALUE_AT[key] + 2]
             # Without a value the sensor is off since then; what was sent again does not put it back.
             return at is not None and (time < at or (time == at and (known is None or value == known)))
 
@@ -240,61 +223,48 @@ class LastValues:
             return None
         return replace(reading, **old, sensor_off=off)
 
-    def is_repeated(self, reading: Reading, arrival: datetime, still_since: datetime | None) -> bool:
-        """Return whether a reading is no sign of life: for STALE_AFTER, only known values came with one time.
-
-        Of a device whose clock stands still a value changes meanwhile, unless a gateway sends its last message again.
-        """
-        if still_since is None:
-            return False
-        known = self._values
-        if any((value := getattr(reading, key)) is not None and value != known[_PLACES[key]] for key in _HELD) or any(
-            known[_PLACES[key]] is not None for key in reading.sensor_off
-        ):
-            self._changed_at = arrival
-        return arrival - max(self._changed_at, still_since) > STALE_AFTER
-
     def sign(self, key: str) -> tuple[float | None, datetime | None]:
         """Return the last valid value of a sign, and when it was measured; None while its sensor is off."""
-        return cast("float | None", self._values[_PLACES[key]]), self._times[_PLACES[key]]
+        return self._known[_VALUE_AT[key]], self._known[_VALUE_AT[key] + 1]
 
     def measured_at(self, key: str) -> datetime | None:
         """Return when a sign was measured last, or its sensor was off, however long ago."""
-        return self._times[_PLACES[key]]
+        return self.sign(key)[1]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was measured, and no sensor was off."""
-        return not any(self._times)
+        return not any(self._known[1::2])
 
     def are_measured_since(self, keys: Iterable[str], since: datetime) -> bool:
         """Return whether each of these inputs was measured at this time or later."""
-        times = self._times
+        known = self._known
         for key in keys:
-            measured = times[_PLACES[key]]
+            measured = known[_VALUE_AT[key] + 1]
             if measured is None or measured < since:
                 return False
         return True
 
     def forget_before(self, time: datetime) -> None:
         """Drop the values that are older: they are another patient's."""
-        for index, measured in enumerate(self._times):
-            if measured is not None and measured < time:
-                self._values[index] = self._times[index] = None
+        known = self._known
+        for at in _VALUE_AT.values():
+            if known[at + 1] is not None and known[at + 1] < time:
+                known[at] = known[at + 1] = None
         self._valid_until = _NEVER
         self._since = time
 
     def with_scale(self, scale: int) -> "LastValues":
         """Return a copy with this SpO2 scale."""
         other = LastValues(scale)
-        other._values, other._times, other._since = self._values.copy(), self._times.copy(), self._since
+        other._known, other._since = self._known.copy(), self._since
         return other
 
     def scoring_inputs(self) -> list[str]:
         """Return the inputs that have points: those of `score().parts`, in a tenth of the time."""
         if self._valid_until is _NEVER:  # the points are those before a change
             return [key for key, points in self.score().parts.items() if points]
-        return [INPUTS[index] for index, points in enumerate(self._points) if points]
+        return [key for key, points in zip(_HELD, self._points, strict=True) if points]
 
     def score_with(self, reading: Reading, time: datetime) -> Score:
         """Return the score that a reading would make, and change nothing."""
@@ -304,10 +274,21 @@ class LastValues:
 
     def lacks(self, keys: Iterable[str]) -> bool:
         """Return whether one of these has no valid value."""
-        return any(self._values[_PLACES[key]] is None for key in keys)
+        return any(self._known[_VALUE_AT[key]] is None for key in keys)
 
     def score(self) -> Score:
         """Return the score of the valid values, with its parts."""
-        result = score(dict(zip(INPUTS, self._values, strict=False)), scale=self._scale)
-        stale = tuple(key for key, time in zip(INPUTS, self._times, strict=False) if time and key in result.missing)
-        return result._replace(stale=stale)
+        result = score(dict(zip(_HELD, self._known[_VALUES], strict=True)), scale=self._scale)
+        return result._replace(stale=tuple(key for key in result.missing if self.measured_at(key) is not None))
+
+
+@lru_cache(maxsize=1024)
+def _total_of(points: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """Return the points of each of _HELD, with their total and the most of one."""
+    return points, (sum(points), max(points))
+
+
+@lru_cache(maxsize=1024)
+def _shared(second: datetime) -> datetime:
+    """Return the object that all devices have for this time."""
+    return second

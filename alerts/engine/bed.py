@@ -155,9 +155,7 @@ class Bed:
     def _observe(self, reading: Reading, ward: str, arrival: datetime, placement: Placement) -> Sequence[Event]:
         """Evaluate a reading at its place on the time line of arrivals."""
         events: list[Event] = []
-        time, live, self._certain, newest, still_since = placement
-        if still_since is not None and self.held.is_repeated(reading, arrival, still_since):
-            return NOTHING
+        time, live, self._certain, newest = placement
         if not newest:
             part = self.held.new_part(reading, time) if live else None
             if part is None:
