@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from vitals.assignment import Assignment, rules_for_bed, spo2_scale_for_bed
 from vitals.bed_snapshot import BedSnapshot, Condition
-from vitals.clock import ArrivalOrder, Placement
+from vitals.clock import DeviceClock, Placement
 from vitals.limits import Limits, RequestRejected
 from vitals.news2 import LastValues, Score
 from vitals.patient_change import Patient, PatientTracker
@@ -40,7 +40,7 @@ class BedState:
         self.rules = rules
         self.patient = PatientTracker()
         self.announced: timedelta | None = None  # interval of the device's birth
-        self.order = ArrivalOrder(STALE_AFTER)
+        self.clock = DeviceClock(STALE_AFTER)
         # Readings of a patient id that is not confirmed yet.
         self._candidates: list[tuple[Reading, str, datetime, Placement]] = []
         self._scored_on = self._scale()
@@ -49,11 +49,11 @@ class BedState:
 
     def add_reading(self, reading: Reading, ward: str, now: datetime) -> None:
         """Take a reading that arrived at `now`. A backlog changes nothing: its values are not current."""
-        self._add(self.order.add(reading, now), ward)
+        self._add(self.clock.add(reading, now), ward)
 
     def settle(self, now: datetime) -> None:
         """Take the readings that were held back until a pause showed that they are no backlog."""
-        self._add(self.order.settle(now), self.snapshot.bed.ward)
+        self._add(self.clock.settle(now), self.snapshot.bed.ward)
 
     def _add(self, placed: list[tuple[Reading, datetime, Placement]], ward: str) -> None:
         for reading, arrival, placement in placed:
@@ -65,7 +65,7 @@ class BedState:
             if not placement.live:
                 continue
             rules = None if placement.certain else self._own_rules()
-            shown = self.snapshot.shown_part(reading, arrival, placement, self.order.clock, self._held, rules)
+            shown = self.snapshot.shown_part(reading, arrival, placement, self.clock, self._held, rules)
             if shown is None:
                 continue  # sent again
             part, place = shown
@@ -124,7 +124,7 @@ class BedState:
             self.move(ward)
         at = min(placement.time, arrival)
         snapshot = self.snapshot.with_reading(reading, at, newest=placement.newest)
-        interval = self.order.clock.usual_interval(self.announced)
+        interval = self.clock.usual_interval(self.announced)
         if interval is not None:
             snapshot = replace(snapshot, interval_s=interval.total_seconds())
         # With two ids in turn the patient is unknown; the technical alert two-patients says so.

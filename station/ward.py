@@ -171,7 +171,7 @@ class Ward:
         # A retained reading is of no known age: it shows that there is a bed, and nothing about the present.
         for reading in [] if retained else decoded.readings:
             bed.add_reading(reading, place.ward, now)
-        if bed.order.undecided:
+        if bed.clock.undecided:
             self._undecided.add(place.device)
         self._touch(place.device)
 
@@ -182,7 +182,7 @@ class Ward:
             if bed is not None:
                 bed.settle(now)
                 self._touch(device)
-            if bed is None or not bed.order.undecided:
+            if bed is None or not bed.clock.undecided:
                 self._undecided.discard(device)
 
     def _take_status(self, place: DeviceAddress, payload: bytes, now: datetime) -> None:
@@ -205,7 +205,7 @@ class Ward:
             if place.ward == bed.snapshot.bed.ward:
                 bed.snapshot = bed.snapshot.with_status(status.state, status.boot, status.interval_s)
                 if status.state == "online":
-                    bed.order.clock.right_within = status.right_within(STALE_AFTER)
+                    bed.clock.right_within = status.right_within(STALE_AFTER)
                 if status.interval_s:
                     bed.announced = timedelta(seconds=status.interval_s)
             self._touch(place.device)

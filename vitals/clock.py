@@ -40,9 +40,6 @@ ENOUGH = timedelta(seconds=2)  # of arrivals, over which that rate is measured a
 RUN_S = 10.0  # seconds of arrivals over which it is measured at most
 
 
-_new = tuple.__new__  # the constructor of a named tuple takes three times as long
-
-
 class Placement(NamedTuple):
     """The place of a reading on the time line of arrivals.
 
@@ -70,9 +67,33 @@ class _Run(NamedTuple):
     seq: int = 0
 
 
-class DeviceClock:
-    """The clock of one device, as its readings show it.
+_NOTHING: list[tuple[Reading, datetime]] = []
+"""For every device that has nothing undecided, and never filled: a list of each is a cache miss per reading."""
 
+
+class _NeededByEachReading:
+    """The attributes that the usual case of `place` needs: CPython lays those of a base class out first."""
+
+    __slots__ = (
+        "_boot",
+        "_last_arrival",
+        "_last_time",
+        "_max_gap",
+        "_min_gap",
+        "_moment",
+        "_run",
+        "_seq",
+        "_unusual",
+        "last",
+        "offset",
+        "undecided",
+    )
+
+
+class DeviceClock(_NeededByEachReading):
+    """The clock of one device, as its readings show it. `add` and `settle` return its readings in the order of arrival.
+
+    undecided   readings that it cannot place yet, with their arrivals
     last       the newest placement
     offset     what is added to the device's time; 0 for a clock that is right, None before the first reading
     right_within   the device states that its clock is right: an older reading is late. None: it is estimated
@@ -82,22 +103,11 @@ class DeviceClock:
     """
 
     __slots__ = (
-        "_boot",
         "_earlier",
-        "_last_arrival",
-        "_last_time",
-        "_max_gap",
-        "_min_gap",
-        "_moment",
-        "_run",
-        "_seq",
         "_stale_after",
         "_steady_since",
-        "_unusual",
         "evaluated_until",
         "interval",
-        "last",
-        "offset",
         "right_within",
     )
 
@@ -105,6 +115,7 @@ class DeviceClock:
         self.offset: timedelta | None = None
         self.right_within: timedelta | None = None
         self.evaluated_until: datetime | None = None
+        self.undecided = _NOTHING
         self._stale_after = stale_after
         self._boot = self._seq = 0
         self.last: datetime | None = None  # the newest placement
@@ -141,33 +152,76 @@ class DeviceClock:
         since, moment = self._steady_since, self._moment
         return since is not None and moment is not None and moment - since >= STEADY
 
+    def add(self, reading: Reading, arrival: datetime) -> list[tuple[Reading, datetime, Placement]]:
+        """Take a reading; return (reading, arrival, placement) of all that are decided by it, oldest arrival first."""
+        decided = self.settle(arrival)
+        last = self.last
+        found = self.place(reading.time, arrival, reading.boot, reading.seq)
+        if found is None:
+            self.hold(reading, arrival)
+            return decided
+        held, self.undecided = self.undecided, _NOTHING
+        for earlier, at in held:
+            if earlier.boot != reading.boot and not found.live:
+                self.hold(earlier, at)  # a backlog of another boot says nothing about it
+            else:
+                decided.append((earlier, at, self.place_before(earlier.time, at, found, last)))
+        decided.append((reading, arrival, found))
+        return decided
+
+    def hold(self, reading: Reading, arrival: datetime) -> None:
+        """Hold back a reading that `place` could not place."""
+        if self.undecided:
+            self.undecided.append((reading, arrival))
+        else:
+            self.undecided = [(reading, arrival)]
+
+    def settle(self, now: datetime) -> list[tuple[Reading, datetime, Placement]]:
+        """Decide the readings that no other one has followed for LONE; return them as `add` does."""
+        decided = []
+        for reading, at in self.undecided:
+            found = self.place_lone(reading.time, at, now)
+            if found is None:
+                break
+            decided.append((reading, at, found))
+        if decided:
+            self.undecided = self.undecided[len(decided) :] or _NOTHING
+        return decided
+
+    def take_usual(self, time: datetime, arrival: datetime, boot: int, seq: int) -> bool:
+        """Place a reading at its own time, live and newest, if it follows the last one and the clock is still right.
+
+        Return whether it does, as nearly all do. Of any other reading nothing is noted here, and `place` places it.
+        """
+        if (
+            self.offset is not ZERO
+            or self._last_time is None
+            or not EARLY <= arrival - time <= JITTER
+            or time < self.last  # type: ignore[operator]  # set with _last_time
+            or boot != self._boot
+            or (seq <= self._seq and seq)
+        ):
+            return False
+        if self._unusual or not self._min_gap <= arrival - self._moment <= self._max_gap:  # type: ignore[operator]
+            self._observe_gap(arrival)
+        else:
+            self._moment = arrival
+        self._last_arrival = arrival
+        self.last = self._last_time = time
+        self._seq = seq
+        self._run = None
+        return True
+
     def place(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> Placement | None:
         """Place a reading; None where only the next reading, or a pause behind this one, can decide.
 
         Readings come in the order of their arrival. The caller keeps an undecided one until the next reading of the
         device was placed (`place_before`), or until `place_lone` places it.
         """
+        if self.take_usual(time, arrival, boot, seq):
+            return Placement(time, live=True)
         lag = arrival - time
         last = self.last
-        if (
-            # The usual case: the clock is still right.
-            self.offset is ZERO
-            and self._last_time is not None
-            and EARLY <= lag <= JITTER
-            and time >= last  # type: ignore[operator]  # set with _last_time
-            and boot == self._boot
-            and (seq > self._seq or not seq)
-        ):
-            gap = arrival - self._moment  # type: ignore[operator]  # set with _last_time
-            if not self._min_gap <= gap <= self._max_gap or self._unusual:
-                self._observe_gap(arrival)
-            else:
-                self._moment = arrival
-            self._last_arrival = arrival
-            self.last = self._last_time = time
-            self._seq = seq
-            self._run = None
-            return _new(Placement, (time, True, True, True))
         if self.right_within is not None:
             self._boot, self.offset = boot, ZERO
             if lag > self.right_within:
@@ -421,49 +475,3 @@ def _is_live_rate(measured: timedelta, arrived: timedelta, rounding: timedelta) 
 def _is_same_pace(measured: timedelta, arrived: timedelta) -> bool:
     """Return whether the time of a device passed about as fast as that of the arrivals."""
     return measured <= BACKLOG_RATE * arrived and arrived <= BACKLOG_RATE * measured
-
-
-class ArrivalOrder:
-    """The readings of one device in the order of their arrival, each with its placement.
-
-    Holds back what `DeviceClock` cannot decide yet. `add` and `settle` return what is decided, oldest arrival first.
-    """
-
-    __slots__ = ("clock", "undecided")
-
-    def __init__(self, stale_after: timedelta) -> None:
-        self.clock = DeviceClock(stale_after)
-        self.undecided: list[tuple[Reading, datetime]] = []  # with their arrivals
-
-    def add(self, reading: Reading, arrival: datetime) -> list[tuple[Reading, datetime, Placement]]:
-        """Take a reading; returns (reading, arrival, placement) of all that are decided by it."""
-        decided = self.settle(arrival) if self.undecided else []
-        last = self.clock.last
-        found = self.clock.place(reading.time, arrival, reading.boot, reading.seq)
-        if found is None:
-            self.undecided.append((reading, arrival))
-            return decided
-        held, self.undecided[:] = self.undecided[:], []
-        for earlier, at in held:
-            if earlier.boot != reading.boot and not found.live:
-                self.undecided.append((earlier, at))  # a backlog of another boot says nothing about it
-            else:
-                decided.append((earlier, at, self.clock.place_before(earlier.time, at, found, last)))
-        decided.append((reading, arrival, found))
-        return decided
-
-    def hold(self, reading: Reading, arrival: datetime) -> None:
-        """Hold back a reading that the clock could not place."""
-        self.undecided.append((reading, arrival))
-
-    def settle(self, now: datetime) -> list[tuple[Reading, datetime, Placement]]:
-        """Decide the readings that no other one has followed for LONE."""
-        decided = []
-        while self.undecided:
-            reading, at = self.undecided[0]
-            found = self.clock.place_lone(reading.time, at, now)
-            if found is None:
-                break
-            decided.append((reading, at, found))
-            del self.undecided[0]
-        return decided

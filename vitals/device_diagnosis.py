@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from vitals.alert_format import format_duration, sanitize
-from vitals.clock import RIGHT, ArrivalOrder
+from vitals.clock import RIGHT, DeviceClock
 from vitals.codec import Reason, TimeWindow, decode, find_repeated_keys, find_unknown_keys
 from vitals.patient_change import PatientTracker
 from vitals.payload import is_json
@@ -142,7 +142,7 @@ class Observations:
         self.last_at: datetime | None = None
         self.status: Status | None = None
         self._last_seq: dict[int, int] = {}
-        self._order = ArrivalOrder(STALE_AFTER)
+        self._clock = DeviceClock(STALE_AFTER)
         self._patient = PatientTracker()
 
     def take(
@@ -193,7 +193,7 @@ class Observations:
 
     def finish(self, now: datetime) -> None:
         """Place the readings that the clock held back, because no further reading follows."""
-        self._order.settle(now + STALE_AFTER)
+        self._clock.settle(now + STALE_AFTER)
 
     def expected_topic(self, ward: str) -> str:
         """Return the topic of the device's readings in this ward."""
@@ -202,12 +202,12 @@ class Observations:
     @property
     def offset(self) -> timedelta | None:
         """The offset from the device's time to the time of arrival, as in the alarms; None: unknown."""
-        return self._order.clock.offset
+        return self._clock.offset
 
     @property
     def interval(self) -> timedelta | None:
         """The usual time between two readings."""
-        return self._order.clock.interval
+        return self._clock.interval
 
     def alternates(self, now: datetime) -> bool:
         """Return whether two patient ids alternate."""
@@ -225,11 +225,11 @@ class Observations:
             return f"rejected  {Reason.BAD_STATUS}: {printable(problem or '')}"
         self.status = status
         if status.state == "online":
-            self._order.clock.right_within = status.right_within(STALE_AFTER)
+            self._clock.right_within = status.right_within(STALE_AFTER)
         return f"status  {status.state}{' (retained)' if retained else ''}"
 
     def _take_reading(self, reading: Reading, arrival: datetime) -> None:
-        self._order.add(reading, arrival)
+        self._clock.add(reading, arrival)
         self._patient.observe(reading.patient_id, reading.boot, arrival)
         if reading.patient_id in self.patients or len(self.patients) < MAX_NAMES:
             self.patients[reading.patient_id] += 1

@@ -22,7 +22,7 @@ from alerts.engine.level_state import LevelState
 from alerts.engine.transitions import raised, transition, worsened
 from vitals.alert import Alert, Event
 from vitals.assignment import Assignment
-from vitals.clock import ArrivalOrder, Placement
+from vitals.clock import DeviceClock
 from vitals.limits import Limits
 from vitals.news2 import LastValues
 from vitals.patient_change import Patient, PatientTracker
@@ -33,41 +33,51 @@ from vitals.signs import DIASTOLIC, SIGN_KEYS, SYSTOLIC, mean_pressure
 NOTHING: Sequence[Event] = ()
 ONE_MEASUREMENT = timedelta(seconds=30)  # both pressures of a cuff come within this time
 NEVER = datetime.min.replace(tzinfo=UTC)
+NO_COUNTS: dict[str, LevelState] = {}
+"""Those of every bed at which nothing is counted, and never filled: a dict of each is a cache miss per reading."""
 
 
-class Bed:
-    """The state of one device. `now` is the time of the worker's clock, by which readings are placed."""
+class _NeededByEachReading:
+    """The attributes that an ordinary reading needs: CPython lays those of a base class out first, the rest by name.
 
-    __slots__ = (  # more than 30 attributes in a dict cost a table per bed, and a cache miss per reading
+    With thousands of beds, each 64 bytes of a bed that a reading touches are a cache miss.
+    """
+
+    __slots__ = (
         "_active_signs",
         "_certain",
-        "_clock",
         "_redelivered",
+        "clock",
+        "counts",
+        "held",
+        "last",
+        "last_live_at",
+        "next_check",
+        "off",
+        "offline_since",
+        "patient",
+        "replay_watermark",
+        "rules",
+        "vacant_since",
+        "ward",
+    )
+
+
+class Bed(_NeededByEachReading):
+    """The state of one device. `now` is the time of the worker's clock, by which readings are placed."""
+
+    __slots__ = (
         "alerts",
         "assignment",
         "boot",
         "checks",
-        "counts",
         "created_at",
         "device",
-        "held",
         "interval",
-        "last",
-        "last_live_at",
         "limits",
-        "next_check",
         "nothing_measured",
-        "off",
-        "offline_since",
-        "order",
-        "patient",
         "pressures",
-        "replay_watermark",
         "replay_watermarks",
-        "rules",
-        "undecided",
-        "vacant_since",
-        "ward",
         "ward_rules",
     )
 
@@ -75,10 +85,9 @@ class Bed:
         self.device = device
         self.ward = ward
         self.patient = PatientTracker()
-        self.order = ArrivalOrder(rules.stale_after)
-        self._clock, self.undecided = self.order.clock, self.order.undecided
+        self.clock = DeviceClock(rules.stale_after)
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
-        self.counts: dict[str, LevelState] = {}  # by rule; only those at which something is counted
+        self.counts = NO_COUNTS  # by rule; only those at which something is counted
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
         self.last_live_at = now  # when the last live reading arrived
         self.created_at = now  # or restored
@@ -120,7 +129,7 @@ class Bed:
     @property
     def usual_interval(self) -> timedelta | None:
         """The time between two readings, as announced or as they arrive."""
-        return self._clock.usual_interval(self.interval)
+        return self.clock.usual_interval(self.interval)
 
     def evaluate(self, reading: Reading, ward: str, now: datetime, *, dup: bool = False) -> Sequence[Event]:
         """Evaluate a reading that arrived at `now`; return the changes in order.
@@ -128,16 +137,20 @@ class Bed:
         `dup`: the reading may have been delivered and evaluated before (MQTT's DUP flag).
         """
         self._redelivered = dup
-        if not self.undecided:
-            placement = self._clock.place(reading.time, now, reading.boot, reading.seq)
+        clock = self.clock
+        if not clock.undecided:
+            time, boot, seq = reading.time, reading.boot, reading.seq
+            if clock.take_usual(time, now, boot, seq):
+                return self._observe(reading, ward, now, time)
+            placement = clock.place(time, now, boot, seq)
             if placement is not None:
-                return self._observe(reading, ward, now, placement)
-            self.order.hold(reading, now)
+                return self._observe(reading, ward, now, *placement)
+            clock.hold(reading, now)
             return NOTHING
         return [
             event
-            for earlier, arrival, placement in self.order.add(reading, now)
-            for event in self._observe(earlier, ward, arrival, placement)
+            for earlier, arrival, placement in clock.add(reading, now)
+            for event in self._observe(earlier, ward, arrival, *placement)
         ]
 
     def begin_check(self) -> None:
@@ -148,14 +161,23 @@ class Bed:
         """Evaluate held readings that no other reading has followed: they are no backlog."""
         return [
             event
-            for reading, arrival, placement in self.order.settle(now)
-            for event in self._observe(reading, self.ward, arrival, placement)
+            for reading, arrival, placement in self.clock.settle(now)
+            for event in self._observe(reading, self.ward, arrival, *placement)
         ]
 
-    def _observe(self, reading: Reading, ward: str, arrival: datetime, placement: Placement) -> Sequence[Event]:
-        """Evaluate a reading at its place on the time line of arrivals."""
+    def _observe(
+        self,
+        reading: Reading,
+        ward: str,
+        arrival: datetime,
+        time: datetime,
+        live: bool = True,
+        certain: bool = True,
+        newest: bool = True,
+    ) -> Sequence[Event]:
+        """Evaluate a reading at its place (`Placement`) on the time line of arrivals."""
         events: list[Event] = []
-        time, live, self._certain, newest = placement
+        self._certain = certain
         if not newest:
             part = self.held.new_part(reading, time) if live else None
             if part is None:
@@ -264,7 +286,7 @@ class Bed:
             return  # a reading that may be late ends nothing
         after = level_state.observe(before, depth, held, time, value)
         if is_replayed:
-            after = level_state.follow(rule, after, time, self._clock.longest_interval(self.interval))
+            after = level_state.follow(rule, after, time, self.clock.longest_interval(self.interval))
         elif live:
             after = self.settle(rule, after, time, value, events)
         if after is not before:
@@ -277,7 +299,7 @@ class Bed:
         alert = self.alerts.get(rule.name)
         state = _at_level_of(alert, rule, state)
         # Of use to a delay only. A device may announce a shorter interval than it has.
-        interval = self._clock.longest_interval(self.interval) if state.depth > state.level else None
+        interval = self.clock.longest_interval(self.interval) if state.depth > state.level else None
         level = level_state.target_level(rule, state, time, interval)
         if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
             worse = None if alert is None else worsened(alert, rule, time, self.last, value)
@@ -335,8 +357,11 @@ class Bed:
         """Store the state of a rule, or drop it if nothing is counted and no alert is open."""
         if state.is_idle and rule.name not in self.alerts:
             self.counts.pop(rule.name, None)
-        else:
+            self.counts = self.counts or NO_COUNTS
+        elif self.counts:
             self.counts[rule.name] = state
+        else:
+            self.counts = {rule.name: state}
 
     def _refresh_active_sign(self, watch: SignRules) -> None:
         if any(rule.name in self.counts for rule in watch.rules):

@@ -161,7 +161,7 @@ def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datet
 
 def _evaluate_known(bed: Bed, before: RuleSet, scored_alike: bool, events: list[Event]) -> None:
     """Count the delays of new and changed rules from the values that are known: the next one may come after hours."""
-    last = bed.order.clock.last
+    last = bed.clock.last
     if last is None:
         return
     bed.begin_check()

@@ -177,7 +177,7 @@ class Engine:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
         if now >= bed.next_check:  # here the bed's state is in the processor's cache
             events += check_device(bed, now)
-        if events or ((bed.counts or bed.undecided) and is_active(bed)):
+        if events or ((bed.counts or bed.clock.undecided) and is_active(bed)):
             self._schedule.activate(bed)
         self.evaluated += len(decoded.readings)
         return self._record_cleared(events) if events else ()
@@ -202,7 +202,7 @@ class Engine:
         online = status.state == "online"
         self._schedule.activate(bed)
         if online:
-            bed.order.clock.right_within = status.right_within(bed.rules.stale_after)
+            bed.clock.right_within = status.right_within(bed.rules.stale_after)
         return apply_status(bed, online=online, boot=status.boot, interval_s=status.interval_s, now=now)
 
     def _take_service(self, topic: str, payload: bytes, retained: bool, now: datetime) -> Sequence[Event]:

@@ -58,7 +58,7 @@ def restore_alert(bed: Bed, alert: Alert) -> None:
     if alert.reading_at is not None and not (rule and rule.source == "offline"):
         bed.replay_watermarks[alert.rule] = alert.reading_at
         bed.replay_watermark = max(bed.replay_watermark or alert.reading_at, alert.reading_at)
-        bed.order.clock.evaluated_until = bed.replay_watermark
+        bed.clock.evaluated_until = bed.replay_watermark
     if not alert.is_open:
         return
     bed.patient_id = alert.patient_id or bed.patient_id

@@ -89,7 +89,7 @@ class Schedule:
 
 def is_active(bed: Bed) -> bool:
     """Return whether time may change something at the bed before its next check, other than `next_change` does."""
-    if bed.undecided or bed.offline_since is not None:
+    if bed.clock.undecided or bed.offline_since is not None:
         return True
     counts = bed.counts
     return bool(counts) and (

@@ -31,7 +31,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     4. The device itself: its clock, the patients that it names, and what it measures.
     5. Silence: the device sends nothing, or is offline. No alert for a discharged bed.
     """
-    events: list[Event] = bed.settle_undecided(now) if bed.undecided else []
+    events: list[Event] = bed.settle_undecided(now) if bed.clock.undecided else []
     for alert in list(bed.alerts.values()):
         changes_at = next_change(alert, bed.rules)
         if changes_at is not None and now >= changes_at:
@@ -54,7 +54,7 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
         state = bed.counts.get(rule.name) or level_state.initial(rule)
         levels = len(rule.levels)
         silent = LevelState(state.level, levels, since, (since,) * levels, (None,) * levels)
-        bed.counts[rule.name] = bed.settle(rule, silent, now, None, events)
+        bed.store(rule, bed.settle(rule, silent, now, None, events))
     return events
 
 
@@ -75,7 +75,7 @@ def check_device(bed: Bed, now: datetime) -> list[Event]:
     bed.begin_check()
     measured, missing = _monitored_signs(bed, now)
     bed.nothing_measured = _is_nothing_measured(bed, measured, missing)
-    offset = bed.order.clock.offset
+    offset = bed.clock.offset
     wrong_clock = offset is not None and abs(offset) > CLOCK_TOLERANCE
     alternates = bed.patient.alternates(now)
     if not (bed.counts or missing or bed.nothing_measured or wrong_clock or alternates or bed.contradicts_assignment):
@@ -107,7 +107,7 @@ def _is_as_usual(bed: Bed, now: datetime) -> bool:
     """Return whether no device check applies: most beds, most of the time."""
     if bed.counts or bed.off or bed.checks is not bed.rules.all_monitored:
         return False
-    offset = bed.order.clock.offset
+    offset = bed.clock.offset
     if offset is not ZERO and (offset is None or abs(offset) > CLOCK_TOLERANCE):
         return False
     if bed.contradicts_assignment or bed.patient.alternates(now):
@@ -123,7 +123,7 @@ def _monitored_signs(bed: Bed, now: datetime) -> tuple[set[str], set[str]]:
     missing: set[str] = set()
     if now - bed.last_live_at > limit:
         return measured, missing
-    newest = min(now, bed.order.clock.last or now)  # a whole reading may come late
+    newest = min(now, bed.clock.last or now)  # a whole reading may come late
     for key in bed.rules.watched_signs:
         measured_at = bed.held.measured_at(key)
         if measured_at is not None and newest - measured_at <= limit and key not in bed.off:
@@ -157,12 +157,12 @@ def _end_delays(bed: Bed, now: datetime, events: list[Event]) -> None:
     if not counting:
         return
     limit = silent_after(bed.usual_interval)
-    if not bed.order.clock.is_steady:
+    if not bed.clock.is_steady:
         # A visit of a few measurements has no later value that the delay could wait for.
         limit = max(limit, UNKNOWN_INTERVAL)
     if now - bed.last_live_at > limit:
         return  # the device is silent: its last value is not current
-    right_within = bed.order.clock.right_within
+    right_within = bed.clock.right_within
     for rule, state in counting:
         if rule.source in ("sign", "news2", "sensor-off"):
             if (rule.source == "sign" and rule.sign in bed.off) or bed.is_replayed(rule):

@@ -11,7 +11,7 @@ from mqtt.service_status import HEARTBEAT_S, ServiceStatus, decode_service_statu
 from vitals.alert import Alert
 from vitals.alert_format import message_text, sort_alerts
 from vitals.bed_snapshot import BedSnapshot, Condition
-from vitals.clock import ArrivalOrder, Placement
+from vitals.clock import DeviceClock, Placement
 from vitals.codec import ANY_TIME, decode
 from vitals.news2 import LastValues
 from vitals.open_alerts import REPLAY_GRACE, OpenAlerts
@@ -46,7 +46,7 @@ class BedView:
 @dataclass(slots=True)
 class _Bed:
     snapshot: BedSnapshot
-    order: ArrivalOrder = field(default_factory=lambda: ArrivalOrder(STALE_AFTER))
+    clock: DeviceClock = field(default_factory=lambda: DeviceClock(STALE_AFTER))
     held: LastValues = field(default_factory=LastValues)
     patient: str | None = None
     announced: timedelta | None = None  # the interval, by the birth
@@ -90,7 +90,7 @@ class Beds:
     def forget_values(self) -> None:
         """Forget what was measured; each bed is measured again from its next reading on."""
         for bed in self._beds.values():
-            bed.order = ArrivalOrder(STALE_AFTER)
+            bed.clock = DeviceClock(STALE_AFTER)
             bed.snapshot = bed.snapshot.with_patient(None)
 
     def take(self, topic: str, payload: bytes, retained: bool, now: datetime) -> None:
@@ -117,7 +117,7 @@ class Beds:
     def tick(self, now: datetime) -> None:
         """Apply what the time alone decides."""
         for bed in self._beds.values():
-            self._apply(bed, bed.order.settle(now))
+            self._apply(bed, bed.clock.settle(now))
         if self.is_complete(now):
             for address in [address for address, bed in self._beds.items() if not bed.confirmed]:
                 del self._beds[address]
@@ -174,12 +174,12 @@ class Beds:
         if status.interval_s:
             bed.announced = timedelta(seconds=status.interval_s)
         if status.state == "online":
-            bed.order.clock.right_within = status.right_within(STALE_AFTER)
+            bed.clock.right_within = status.right_within(STALE_AFTER)
 
     def _take_reading(self, address: DeviceAddress, reading: Reading, now: datetime) -> None:
         bed = self._bed(address)
         if bed is not None:
-            self._apply(bed, bed.order.add(reading, now))
+            self._apply(bed, bed.clock.add(reading, now))
 
     def _apply(self, bed: _Bed, placed: list[tuple[Reading, datetime, Placement]]) -> None:
         for reading, arrival, placement in placed:
@@ -192,13 +192,13 @@ class Beds:
                 bed.patient = reading.patient_id
                 bed.held = LastValues()
                 bed.held.forget_before(placement.time)
-            shown = bed.snapshot.shown_part(reading, arrival, placement, bed.order.clock, bed.held, None)
+            shown = bed.snapshot.shown_part(reading, arrival, placement, bed.clock, bed.held, None)
             if shown is None:
                 continue  # sent again
             part, place = shown
             bed.held.update(part, sign_values(part), place.time)
             bed.snapshot = bed.snapshot.with_reading(part, min(place.time, arrival), newest=place.newest)
-            interval = bed.order.clock.usual_interval(bed.announced)
+            interval = bed.clock.usual_interval(bed.announced)
             if interval is not None:
                 bed.snapshot = replace(bed.snapshot, interval_s=interval.total_seconds())
 

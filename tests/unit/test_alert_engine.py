@@ -58,7 +58,7 @@ def test_the_first_and_the_worst_value_are_kept_and_no_later_value_overwrites_th
 @pytest.mark.parametrize("right_within", [None, timedelta(seconds=60)])
 def test_a_value_of_two_days_ago_raises_nothing_where_the_clock_is_right(right_within: timedelta | None) -> None:
     bed = BedDriver(PRESSURE)
-    bed.bed.order.clock.right_within = right_within
+    bed.bed.clock.right_within = right_within
     bed.read(-2 * 86_400, systolic_bp=50, arrives=0)
     bed.bed.settle_undecided(at(5))
     assert bool(bed.bed.alerts) is (right_within is None)  # a clock that is estimated may be wrong by two days
@@ -67,7 +67,7 @@ def test_a_value_of_two_days_ago_raises_nothing_where_the_clock_is_right(right_w
 def test_the_delay_of_an_old_value_does_not_end_where_the_clock_is_right() -> None:
     bed = BedDriver()
     bed.status(0, online=True)
-    bed.bed.order.clock.right_within = timedelta(seconds=60)
+    bed.bed.clock.right_within = timedelta(seconds=60)
     said = bed.read(-2 * 86_400, 190, arrives=1) + [text for second in range(2, 40) for text in bed.tick(second)]
     assert said == []
     assert bed.steady(40, 60, 190) == ["40: hr raised"]  # a backlog counts towards the delay
@@ -451,7 +451,7 @@ def test_a_reading_from_before_the_clock_was_set_back_that_is_sent_again_changes
         bed.read(second + ahead, 130 if second < 3 else 80, arrives=second, seq=second + 1)
         if second > 10:
             bed.read(3600, 190, arrives=second + 0.2, seq=2)
-    assert (bed.bed.alerts, bed.bed.order.clock.offset) == ({}, timedelta())
+    assert (bed.bed.alerts, bed.bed.clock.offset) == ({}, timedelta())
 
 
 def test_readings_that_are_delayed_by_an_outage_are_no_sign_of_sensors_that_are_off() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitals.clock import DISORDER, LONE, RIGHT, ArrivalOrder, Placement
+from vitals.clock import DISORDER, LONE, RIGHT, DeviceClock, Placement
 from vitals.reading import reading
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -19,19 +19,18 @@ def s(seconds: float) -> timedelta:
 
 
 class Device:
-    """Sends readings into an `ArrivalOrder`, and keeps what comes out of it."""
+    """Sends readings into a `DeviceClock`, and keeps what comes out of it."""
 
     def __init__(self) -> None:
-        self.order = ArrivalOrder(STALE)
-        self.clock = self.order.clock
+        self.clock = DeviceClock(STALE)
         self.placed: list[tuple[datetime, Placement]] = []  # (arrival, placement)
 
     def send(self, time: datetime, arrival: datetime, boot: int = 0, seq: int = 0) -> None:
         made = reading(time, {"spo2": 97.0}, boot=boot, seq=seq)
-        self.placed += [(at, found) for _, at, found in self.order.add(made, arrival)]
+        self.placed += [(at, found) for _, at, found in self.clock.add(made, arrival)]
 
     def pause(self, now: datetime) -> None:
-        self.placed += [(at, found) for _, at, found in self.order.settle(now)]
+        self.placed += [(at, found) for _, at, found in self.clock.settle(now)]
 
     @property
     def live(self) -> list[bool]:
