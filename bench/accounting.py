@@ -4,7 +4,7 @@ Pure, except that it reads the record files of `recording_devices`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -96,14 +96,14 @@ def account_alerts(
     record: Record,
     alerts: Sequence[Alert],
     last: dict[tuple[str, str], Alert],
-    uptime: Sequence[Span],
+    uptime: Callable[[str], Sequence[Span]],
     cleared_at: Mapping[object, float],
 ) -> AlertAccount:
     """Find the alerts that were due and missing, and those that were raised twice.
 
     alerts    every change that a subscriber received
     last      the retained alerts at the end
-    uptime    the spans in which the worker ran, was connected, and no fault affected its link to the devices
+    uptime    of a device: the spans in which its worker ran, was connected, and no fault affected their link
     cleared_at  when each alert ended, as stored: the subscriber may be away when it does, and then finds the next
                 one of the same place, which has replaced it at the broker
 
@@ -120,7 +120,7 @@ def account_alerts(
     due = lost = 0
     missing = []
     for device, rows in record.measured.items():
-        for begin, end in _due(rows, uptime):
+        for begin, end in _due(rows, uptime(device)):
             due += 1
             if not any(raised <= end and over >= begin for raised, over in spans.get((device, "spo2-low"), ())):
                 after = min((one[0] for one in spans.get((device, "spo2-low"), ()) if one[0] > end), default=0.0)

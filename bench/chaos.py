@@ -16,7 +16,7 @@ from bench.chaos_environment import ChaosEnvironment
 from bench.environment import Environment
 from bench.fault_run import AUTOSAVE_S, READINGS_PER_S, TIMEOUT_S, WATCHED, FaultCounts, FaultRun
 from bench.faults import Fault
-from bench.recording_devices import STEADY, WRONG_CLOCK
+from bench.recording_devices import STEADY
 from bench.report import Log
 from mqtt.endpoint import BrokerEndpoint
 from vitals.errors import PermanentError
@@ -103,7 +103,7 @@ class _Run(FaultRun):
         report.kills += fault.is_kill
         if fault.stops_alerts and not self.uptime.reopen():
             report.not_recovered.append(f"{what}: the worker")
-        if fault.name != "alerts" and not self._stored_since(over, fault.ward):
+        if fault.name != "alerts" and not self.stored_since(over, fault.ward):
             report.not_recovered.append(what)
             self._log(f"{what}: nothing stored within {TIMEOUT_S:.0f} s")
             return
@@ -113,18 +113,6 @@ class _Run(FaultRun):
         self._log(f"{what} for {over - began:.1f} s, {back} again {took:.1f} s later")
         if fault.name.startswith("broker"):
             self.outages.append((began - AUTOSAVE_S, time.time()))
-
-    def _stored_since(self, over: float, ward: str | None) -> bool:
-        """Wait until a reading measured after that moment is in the table; False where that never happens."""
-        query = """
-            SELECT count(*) FROM patient_vitals
-            WHERE time > to_timestamp(%s) AND ward = coalesce(%s, ward) AND NOT device_id LIKE %s"""
-        deadline = time.monotonic() + TIMEOUT_S
-        while self._environment.ask(query, over, ward, f"%{WRONG_CLOCK}%") == (0,):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
 
     def count_all(self) -> None:
         """Count, with what the database and the broker say about it."""

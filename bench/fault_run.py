@@ -13,7 +13,7 @@ import psycopg
 from bench.accounting import Record, Span, account_alerts, doubled_rows, lost_with_broker, never_in_outbox
 from bench.alert_recorder import AlertRecorder, retained
 from bench.environment import settle
-from bench.recording_devices import MESSAGES_PER_SAMPLE, DevicePlan, DeviceProcess, Name
+from bench.recording_devices import MESSAGES_PER_SAMPLE, WRONG_CLOCK, DevicePlan, DeviceProcess, Name
 from bench.report import Figures, Log
 from mqtt.endpoint import BrokerEndpoint
 from vitals.alert import State
@@ -32,6 +32,9 @@ NAMES = """
     SELECT device_id, boot, seq, CASE WHEN seq > 0 THEN 0 ELSE (extract(epoch FROM time) * 1000)::bigint END
     FROM patient_vitals"""
 """The name of each row, as `recording_devices.name` has it."""
+STORED_SINCE = """
+    SELECT FROM patient_vitals
+    WHERE time > to_timestamp(%s) AND ward = coalesce(%s, ward) AND NOT device_id LIKE %s LIMIT 1"""
 HISTORY = "SELECT alert_id, revision, state, extract(epoch FROM changed_at) FROM alert_event"
 
 
@@ -167,6 +170,24 @@ class FaultRun:
             list(pool.map(DeviceProcess.finish, self._fleets))
         self._settle(time.time())
 
+    def uptime_of(self, _device: str) -> Sequence[Span]:
+        """Return the spans in which the alert worker of a device could work."""
+        return self.uptime.spans
+
+    def stored_since(self, moment: float, ward: str | None = None) -> bool:
+        """Wait until a reading measured after a moment is in the table; False if that takes longer than TIMEOUT_S.
+
+        ward   None: of any
+        """
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            with self._connect() as connection:
+                if connection.execute(STORED_SINCE, [moment, ward, f"%{WRONG_CLOCK}%"]).fetchone() is not None:
+                    return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+
     def count(self, counts: FaultCounts) -> Counted:
         """Compare what the devices made with the table, and the alerts that were due with those that came."""
         record, rows = self._record(), self._rows()
@@ -183,7 +204,7 @@ class FaultRun:
         with self._connect() as connection:
             history = connection.execute(HISTORY).fetchall()
         cleared_at = {alert: float(at) for alert, _, state, at in history if state == State.CLEARED}  # type: ignore[arg-type]
-        alerts = account_alerts(record, received, last, self.uptime.spans, cleared_at)
+        alerts = account_alerts(record, received, last, self.uptime_of, cleared_at)
         changes = {(alert.alert_id, alert.revision) for alert in received}
         counts.alert_changes_not_in_history = len(changes - {(alert, revision) for alert, revision, *_ in history})
         counts.alerts_raised, counts.alerts_due = alerts.raised, alerts.due

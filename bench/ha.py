@@ -11,16 +11,20 @@ from pathlib import Path
 from random import Random
 
 from bench.accounting import Span
-from bench.fault_run import AUTOSAVE_S, CALM_S, WATCHED, FaultCounts, FaultRun
+from bench.alert_recorder import retained
+from bench.fault_run import AUTOSAVE_S, CALM_S, WATCHED, FaultCounts, FaultRun, UptimeMonitor
 from bench.ha_counts import changes_at, longest_gap, older_revisions, per_fault, places_with_two_open, two_act
 from bench.ha_environment import HaEnvironment, ha_environment
-from bench.ha_faults import FAULTS, Fault
+from bench.ha_faults import BY_DEFAULT, FAULTS, Fault, standby
+from bench.ha_parts import EDGE_BEDS, EDGE_PREFIX, EDGE_WARD
 from bench.recording_devices import STEADY
 from bench.report import Figures, Log
 from bench.storing_monitor import StoringMonitor
 from stack.cluster.networks import why_not
-from stack.cluster.plan import FULL_HOSTS
+from stack.cluster.observation import ClusterSeen
+from stack.cluster.plan import process_name
 from vitals.errors import TransientError
+from vitals.topics import Topics
 
 LOOK_S = 20.0  # the longest that a look at a cluster with a fault takes
 
@@ -36,7 +40,8 @@ class FaultRow:
     harmed              hosts or processes
     without_storing_s   longest time without a stored reading, from the fault until the cluster was whole again
     without_alerts_s    longest time without a change of an alert; without a fault about one comes per second
-    whole_s             from the end of the fault until each host could fail again
+    whole_s             from the end of the fault until each host could fail again; of a ward with a broker of its own
+                        until its readings are stored again, and of `ingest-gone` until the session is drained
     two_acted           looks, some seconds apart, at which two databases accepted writes or two alert workers acted
     """
 
@@ -65,6 +70,7 @@ class HaReport(FaultCounts):
     faults: list[Figures] = field(default_factory=list)
     each_fault: list[Figures] = field(default_factory=list)
     places_with_two_open: list[str] = field(default_factory=list)
+    open_in_database_alone: list[str] = field(default_factory=list)
     older_revisions: int = 0
     kept: list[str] = field(default_factory=list)
 
@@ -72,7 +78,8 @@ class HaReport(FaultCounts):
     def nothing_lost_or_doubled(self) -> bool:
         """Also whether no two acted at once."""
         two_acted = any(row["two_acted"] for row in self.each_fault)
-        return super().nothing_lost_or_doubled and not (self.places_with_two_open or two_acted)
+        wrong = self.places_with_two_open or self.open_in_database_alone or two_acted
+        return super().nothing_lost_or_doubled and not wrong
 
 
 def ha(names: Sequence[str], devices: int, rounds: int, random_faults: int, seed: int, log: Log) -> HaReport:
@@ -83,16 +90,15 @@ def ha(names: Sequence[str], devices: int, rounds: int, random_faults: int, seed
     """
     draw = Random(seed)
     faults = [FAULTS[name] for name in names] * rounds
-    faults += [FAULTS[draw.choice(list(FAULTS))] for _ in range(random_faults)]
-    with_networks = any(fault.needs_networks for fault in faults)
-    if with_networks and (reason := why_not()) is not None:
+    faults += [FAULTS[draw.choice(BY_DEFAULT)] for _ in range(random_faults)]
+    if any(fault.needs_networks for fault in faults) and (reason := why_not()) is not None:
         log(f"no fault of the network: this machine gives no host a network of its own ({reason})")
-        faults, with_networks = [fault for fault in faults if not fault.needs_networks], False
+        faults = [fault for fault in faults if not fault.needs_networks]
     report = HaReport(seed=seed if random_faults else None, devices=devices)
-    with ha_environment(devices, log, with_networks=with_networks) as environment:
+    with ha_environment(devices, log, faults) as environment:
         run = _Run(environment, report, log)
         try:
-            run.recorder.acknowledge_half(STEADY, WATCHED // 2, 60.0)
+            run.recorder.acknowledge_half(STEADY, (WATCHED + (EDGE_BEDS if environment.edge else 0)) // 2, 60.0)
             time.sleep(CALM_S)
             for fault in faults:
                 run.strike(fault)
@@ -111,7 +117,9 @@ def ha(names: Sequence[str], devices: int, rounds: int, random_faults: int, seed
 class _Run(FaultRun):
     def __init__(self, environment: HaEnvironment, report: HaReport, log: Log) -> None:
         super().__init__(environment.fleets, environment.operator, environment.connect, environment.evaluated, log)
-        self.storing = StoringMonitor([environment.ports.of(host).ingest for host in FULL_HOSTS])
+        self.storing = StoringMonitor(environment.ingest_ports)
+        edge = environment.edge
+        self.edge_uptime = UptimeMonitor(edge.evaluated if edge else dict)
         self._environment = environment
         self._report = report
         self._rows_of_faults: list[tuple[FaultRow, Span]] = []
@@ -120,32 +128,65 @@ class _Run(FaultRun):
         """Wait until the cluster is whole, harm it, undo that, and wait again."""
         environment = self._environment
         try:
-            targets = fault.targets(environment.wait_until_healthy())
+            seen = environment.wait_until_healthy()
         except TransientError as error:
             self._report.not_recovered.append(f"{fault.name} did not strike: {error}")
             return
+        targets = fault.targets(seen)
         row = FaultRow(fault.name, ", ".join(targets))
-        self.uptime.close()
+        uptime = self.edge_uptime if fault.at_edge else self.uptime
+        if fault.stops_alerts:
+            uptime.close()
         began = time.time()
-        environment.harm(targets, fault.strike)
+        self._harm(fault, targets, seen)
         struck = time.time()
-        if not self.uptime.reopen():
-            self._report.not_recovered.append(f"{fault.name}: no alert worker")
+        if not fault.at_edge:
+            self._reopen(uptime, fault)
         while struck + fault.hold_s - time.time() > LOOK_S:
             row.two_acted += two_act(environment.observe())
         time.sleep(max(0.0, struck + fault.hold_s - time.time()))
         undone = time.time()
         if fault.undo is not None:
             environment.harm(targets, fault.undo)
+        if fault.at_edge:
+            if fault.stops_alerts:
+                self._reopen(uptime, fault)
+            if not self.stored_since(undone, EDGE_WARD):
+                self._report.not_recovered.append(f"{fault.name}: nothing of the ward is stored")
+        if fault.at_edge or fault.needs_group:
+            row.whole_s = round(time.time() - undone, 1)
         try:
             environment.wait_until_healthy()
         except TransientError as error:
             self._report.not_recovered.append(f"{fault.name}: {error}")
-        row.whole_s = round(time.time() - undone, 1)
+        row.whole_s = row.whole_s or round(time.time() - undone, 1)
         if fault.harms_broker:
             self.outages.append((began - AUTOSAVE_S, time.time()))
         self._rows_of_faults.append((row, (began, time.time())))
         self._log(f"{fault.name}: {row.harmed}; whole {row.whole_s:.0f} s after its end")
+
+    def end(self) -> None:
+        """End as every run, and with the ward that has a broker of its own."""
+        super().end()
+        self.edge_uptime.close()
+
+    def uptime_of(self, device: str) -> Sequence[Span]:
+        """Return the spans in which the alert worker of a device could work."""
+        return (self.edge_uptime if EDGE_PREFIX in device else self.uptime).spans
+
+    def _harm(self, fault: Fault, targets: list[str], seen: ClusterSeen) -> None:
+        if fault.behind_s == 0.0:
+            self._environment.harm(targets, fault.strike)
+            return
+        behind = [process_name("patroni", standby(seen))]
+        self._environment.harm(behind, "freeze")
+        time.sleep(fault.behind_s)
+        self._environment.harm(targets, fault.strike)
+        self._environment.harm(behind, "thaw")
+
+    def _reopen(self, uptime: UptimeMonitor, fault: Fault) -> None:
+        if not uptime.reopen():
+            self._report.not_recovered.append(f"{fault.name}: no alert worker")
 
     def count_all(self) -> None:
         """Count, for the whole run and for each fault."""
@@ -164,6 +205,9 @@ class _Run(FaultRun):
         report.each_fault = per_fault(report.faults)
         with self._environment.connect() as connection:
             latest = connection.execute(LATEST).fetchall()
+            stored = connection.execute("SELECT alert_id, device_id, rule FROM alert_active").fetchall()
+        known = {alert.alert_id for alert in retained(self._broker, Topics()).values() if alert.is_open}
+        report.open_in_database_alone = [f"{device}/{rule}" for alert, device, rule in stored if alert not in known]
         # An end that a broker lost before ingest received it is in `alert_changes_not_in_history`.
         ended = {alert.alert_id for alert in alerts if not alert.is_open}
         report.places_with_two_open = places_with_two_open(row[1:] for row in latest if row[0] not in ended)  # type: ignore[misc]

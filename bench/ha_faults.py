@@ -9,7 +9,8 @@ from stack.cluster.plan import FULL_HOSTS, WITNESS, process_name
 
 HOLD_S = 30.0  # before a killed or frozen target is started or thawed
 QUICK_S = 15.0  # of a process whose standby, or whose absence, makes no difference later
-SHORT_S = 5.0  # after a switchover
+SHORT_S = 5.0  # after a switchover, and until a ward's broker is restarted
+BEHIND_S = 15.0  # of a standby
 CUT_S = 60.0
 
 Finder = Callable[[ClusterSeen], str]
@@ -36,14 +37,25 @@ def active(service: str) -> Finder:
     return lambda seen: next(one.host for one in seen.services if (one.name, one.state) == (service, "active"))
 
 
+def edge(_seen: ClusterSeen) -> str:
+    """Return the name of the ward with a broker of its own."""
+    return "edge"
+
+
+EDGE_STRIKES = {"leave-centre": "reach-centre", "kill-edge": "start-edge", "wipe-edge": "start-edge"}
+OWN_UNDO = {"stall": "flow", "kill-second": "drain", **EDGE_STRIKES}
+"""What `HaEnvironment` does itself, and what undoes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A fault of a cluster.
 
-    strike      kill, freeze, switchover, cut (from all) or cut-from-hosts
+    strike      a command of `vitalflow cluster`, switchover, or one of OWN_UNDO
     host        where
     kinds       the processes of that host; empty: all
     hold_s      until it is undone
+    behind_s    how long the database of the other host stands still before, and until the strike
     """
 
     name: str
@@ -51,6 +63,7 @@ class Fault:
     host: Finder
     kinds: tuple[str, ...] = ()
     hold_s: float = HOLD_S
+    behind_s: float = 0.0
 
     def targets(self, seen: ClusterSeen) -> list[str]:
         """Return the hosts or processes that are harmed."""
@@ -60,7 +73,24 @@ class Fault:
     @property
     def undo(self) -> str | None:
         """The command that undoes it; None: nothing to undo."""
+        if self.strike in OWN_UNDO:
+            return OWN_UNDO[self.strike]
         return None if self.strike == "switchover" else UNDO[COMMANDS[self.strike][1]]
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether it needs a ward with a broker of its own."""
+        return self.strike in EDGE_STRIKES
+
+    @property
+    def needs_group(self) -> bool:
+        """Whether two ingests must share the readings, in the whole run."""
+        return self.strike == "kill-second"
+
+    @property
+    def stops_alerts(self) -> bool:
+        """Whether an alert worker is without readings for a time."""
+        return self.strike not in ("leave-centre", "kill-second")
 
     @property
     def needs_networks(self) -> bool:
@@ -82,18 +112,25 @@ FAULTS = {
         Fault("switchover", "switchover", primary, hold_s=SHORT_S, kinds=("patroni",)),
         Fault("standby-killed", "kill", standby, _DATABASE, QUICK_S),
         Fault("standby-frozen", "freeze", standby, _DATABASE),
+        Fault("standby-behind", "kill", primary, _DATABASE, behind_s=BEHIND_S),
         Fault("broker-host-killed", "kill", broker, _MESSAGES),
         Fault("broker-host-frozen", "freeze", broker, _MESSAGES),
         Fault("broker-killed", "kill", broker, ("broker",)),
         Fault("broker-frozen", "freeze", broker, ("broker",)),
         Fault("worker-killed", "kill", active("alerts"), ("alerts",), QUICK_S),
         Fault("worker-frozen", "freeze", active("alerts"), ("alerts",)),
+        Fault("worker-stalled", "stall", active("alerts"), ("alerts",)),
         Fault("ingest-killed", "kill", active("ingest"), ("ingest",), QUICK_S),
         Fault("ingest-frozen", "freeze", active("ingest"), ("ingest",)),
         Fault("host-killed", "kill", primary),
         Fault("host-frozen", "freeze", primary),
         Fault("hosts-cut", "cut-from-hosts", primary, hold_s=CUT_S),
         Fault("host-cut-off", "cut", broker, hold_s=CUT_S),
+        Fault("ingest-gone", "kill-second", lambda _: "second", ("ingest",), QUICK_S),
         Fault("witness-killed", "kill", lambda _: WITNESS, hold_s=QUICK_S),
+        Fault("centre-away", "leave-centre", edge, ("bridge",), CUT_S),
+        Fault("edge-broker-killed", "kill-edge", edge, ("broker",), SHORT_S),
+        Fault("edge-broker-lost", "wipe-edge", edge, ("broker",), SHORT_S),
     )
 }
+BY_DEFAULT = [name for name, fault in FAULTS.items() if not fault.needs_group]

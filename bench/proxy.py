@@ -1,4 +1,4 @@
-"""A TCP proxy between two programs whose connections can be cut and stalled, for `chaos`.
+"""A TCP proxy between two programs whose connections can be cut and stalled, for `chaos` and `ha`.
 
 Runs an asyncio loop in a thread of its own. It does not interpret the bytes.
 """
@@ -11,10 +11,13 @@ PIECE = 65_536  # bytes passed on at once
 
 
 class Proxy:
-    """Listens on `port` of 127.0.0.1 and passes everything on to `target`, until `cut` or `stall`."""
+    """Listens on `port` of 127.0.0.1 and passes everything on to `target`, until `cut` or `stall`.
 
-    def __init__(self, target: int) -> None:
-        self.port = 0
+    port   0: one that is free
+    """
+
+    def __init__(self, target: int, port: int = 0) -> None:
+        self.port = port
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
@@ -71,7 +74,7 @@ class Proxy:
     async def _serve(self) -> None:
         # Connections that end in the middle are what this proxy is for.
         self._loop.set_exception_handler(lambda loop, context: None)
-        async with await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000) as server:
+        async with await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1000) as server:
             self.port = server.sockets[0].getsockname()[1]
             self._heal()
             self._ready.set()

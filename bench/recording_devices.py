@@ -73,7 +73,8 @@ def name(device: str, reading: Reading) -> Name:
 class DevicePlan:
     """What a process of devices is to be; `outbox` is its file. `watched` makes half of them steady, half moody.
 
-    ca   certificate of the CA of the broker, for mqtts://
+    ca       certificate of the CA of the broker, for mqtts://
+    prefix   of the numbers of watched devices, for a second ward of these
     """
 
     mqtt_url: str
@@ -84,6 +85,7 @@ class DevicePlan:
     outbox: str
     watched: bool = False
     ca: str | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ def _recorded(
     number = int(source.device.rpartition("-")[2])
     kind = kind_of(number)
     if plan.watched:
-        fields["device"] = f"{STEADY if number % 2 else INTERMITTENT}{number}"
+        fields["device"] = f"{STEADY if number % 2 else INTERMITTENT}{plan.prefix}{number}"
         fields["samples"] = _watched(plan.interval_s, number)
     samples = itertools.takewhile(lambda _: not over(), fields["samples"])
     fields |= {"device": f"{fields['device']}{kind.suffix}", "numbered": kind.numbered}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from threading import Event
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -62,17 +63,20 @@ class ClusterSupervisor(Supervisor):
         more_users: Sequence[User] = (),
         *,
         with_networks: bool = False,
+        links: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Prepare; nothing is started.
 
         environ         the caller's settings
         more_users      of both brokers
         with_networks   whether each host has a network of its own, so that it can be cut off; needs root
+        links           the port by which a process reaches the broker, if it is not the common address
         """
         super().__init__(home, binaries, ports, devices, emit)
         self._cluster = ports
         self._environ = {name: value for name, value in environ.items() if name not in HIDDEN}
         self._more_users = more_users
+        self._links = links
         self._networks = Networks(ports, os.getpid()) if with_networks else None
         running = (process for host in HOSTS for process in PROCESSES[host])
         self._conditions: conditions.Conditions = dict.fromkeys(running, Condition.RUNNING)
@@ -156,6 +160,8 @@ class ClusterSupervisor(Supervisor):
     def _launch(self, host: str | None, spec: ServiceSpec, secrets: Secrets, more: dict[str, str]) -> ManagedProcess:
         ports: Ports = self._cluster if host is None else self._cluster.of(host)
         environ = environment(self._environ, ports, secrets, self.home, spec) | more
+        url = environ[f"{PREFIX}MQTT_URL"]
+        environ[f"{PREFIX}MQTT_URL"] = url.replace(f":{ports.broker}", f":{self._links.get(spec.name, ports.broker)}")
         # A standby is ready once its /metrics answers; `_wait_for_active` waits until one of each kind works.
         server = Service(spec.name, spec.line, self.home.log(spec.name), environ, spec.port)
         managed = self._managed(host, spec.name, server, spec.port)

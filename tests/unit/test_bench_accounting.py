@@ -16,6 +16,10 @@ START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 AWAKE = [(START.timestamp(), START.timestamp() + 3600)]
 
 
+def always(_device: str) -> list[tuple[float, float]]:
+    return AWAKE
+
+
 def record_of(tmp_path: Path, *lines: str) -> Record:
     file = tmp_path / "a.record"
     file.write_text("".join(lines))
@@ -60,44 +64,44 @@ def ten_low_seconds(tmp_path: Path) -> Record:
 
 
 def test_a_spell_without_an_alert_is_a_lost_one(ten_low_seconds: Record) -> None:
-    assert account_alerts(ten_low_seconds, [], {}, AWAKE, {}).lost
+    assert account_alerts(ten_low_seconds, [], {}, always, {}).lost
     raised = alert(uuid4(), 4, State.ACTIVE)
-    found = account_alerts(ten_low_seconds, [raised], {}, AWAKE, {})
+    found = account_alerts(ten_low_seconds, [raised], {}, always, {})
     assert (found.due, found.lost, found.doubled) == (1, [], [])
 
 
 def test_an_alert_of_another_hour_does_not_count(ten_low_seconds: Record) -> None:
     late = alert(uuid4(), 3000, State.ACTIVE)
-    assert account_alerts(ten_low_seconds, [late], {}, AWAKE, {}).lost
+    assert account_alerts(ten_low_seconds, [late], {}, always, {}).lost
 
 
 def test_nothing_is_due_while_the_worker_is_dead(ten_low_seconds: Record) -> None:
     begin, _ = AWAKE[0]
     short_lives = [(begin, begin + 3), (begin + 4, begin + 9)]
-    assert account_alerts(ten_low_seconds, [], {}, short_lives, {}).due == 0
+    assert account_alerts(ten_low_seconds, [], {}, lambda _: short_lives, {}).due == 0
 
 
 def test_an_alert_raised_while_another_is_open_is_doubled(ten_low_seconds: Record) -> None:
     first, second = uuid4(), uuid4()
     alerts = [alert(first, 4, State.ACTIVE), alert(second, 6, State.ACTIVE)]
     at = START.timestamp()
-    assert account_alerts(ten_low_seconds, alerts, {}, AWAKE, {}).doubled == [
+    assert account_alerts(ten_low_seconds, alerts, {}, always, {}).doubled == [
         f"moody-2/spo2-low: raised at {at + 6:.1f}, the one before at {at + 4:.1f} and over at inf"
     ]
     in_turn = [alert(first, 4, State.ACTIVE), alert(first, 5, State.CLEARED), alert(second, 6, State.ACTIVE)]
-    assert account_alerts(ten_low_seconds, in_turn, {}, AWAKE, {}).doubled == []
+    assert account_alerts(ten_low_seconds, in_turn, {}, always, {}).doubled == []
     for over, found in ((5, 0), (7, 1)):  # the end of the first came while the subscriber was away
-        assert len(account_alerts(ten_low_seconds, alerts, {}, AWAKE, {first: at + over}).doubled) == found
+        assert len(account_alerts(ten_low_seconds, alerts, {}, always, {first: at + over}).doubled) == found
 
 
 def test_a_steady_alarm_that_has_gone_at_the_end_is_lost(tmp_path: Path) -> None:
     name = uuid4()
     alerts = [alert(name, 1, State.ACTIVE, "steady-1", "heart-rate-high")]
     place = ("steady-1", "heart-rate-high")
-    assert account_alerts(record_of(tmp_path), alerts, {}, AWAKE, {}).lost == ["steady-1/heart-rate-high at the end"]
-    assert account_alerts(record_of(tmp_path), alerts, {place: alerts[0]}, AWAKE, {}).lost == []
+    assert account_alerts(record_of(tmp_path), alerts, {}, always, {}).lost == ["steady-1/heart-rate-high at the end"]
+    assert account_alerts(record_of(tmp_path), alerts, {place: alerts[0]}, always, {}).lost == []
     acknowledged = alert(name, 2, State.ACKNOWLEDGED, "steady-1", "heart-rate-high")
-    forgot = account_alerts(record_of(tmp_path), [*alerts, acknowledged], {place: alerts[0]}, AWAKE, {})
+    forgot = account_alerts(record_of(tmp_path), [*alerts, acknowledged], {place: alerts[0]}, always, {})
     assert forgot.lost == ["the acknowledgement of steady-1/heart-rate-high"]
 
 
@@ -125,7 +129,7 @@ def test_a_value_of_another_sign_does_not_end_a_spell(tmp_path: Path) -> None:
         for second in range(10)
         for event, value in (("made", " None"), ("taken", ""))
     ]
-    assert account_alerts(record_of(tmp_path, *lines, *between), [], {}, AWAKE, {}).due == 1
+    assert account_alerts(record_of(tmp_path, *lines, *between), [], {}, always, {}).due == 1
 
 
 def test_only_what_a_killed_broker_had_acknowledged_without_a_number_is_excused(tmp_path: Path) -> None:

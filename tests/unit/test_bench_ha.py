@@ -31,6 +31,7 @@ SEEN = ClusterSeen(
         ("standby-killed", ["etcd-h1", "patroni-h1"]),
         ("broker-host-frozen", ["broker-h1", "ingest-h1", "alerts-h1"]),
         ("worker-killed", ["alerts-h2"]),
+        ("worker-stalled", ["alerts-h2"]),
         ("ingest-frozen", ["ingest-h1"]),
         ("host-killed", ["h2"]),
         ("witness-killed", ["h3"]),
@@ -44,7 +45,12 @@ def test_a_fault_harms_the_host_that_has_the_role_now(name: str, targets: list[s
 
 def test_every_fault_harms_known_processes() -> None:
     known = {*HOSTS, *(process for names in PROCESSES.values() for process in names)}
+    known |= {"bridge-edge", "broker-edge", "ingest-second"}
     assert all(set(fault.targets(SEEN)) <= known for fault in FAULTS.values())
+
+
+def test_every_fault_but_a_switchover_is_undone() -> None:
+    assert [name for name, fault in FAULTS.items() if fault.undo is None] == ["switchover"]
 
 
 def test_two_that_act_are_counted() -> None:
