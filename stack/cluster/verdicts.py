@@ -81,6 +81,8 @@ def _standbys(databases: Sequence[DatabaseSeen]) -> Iterator[str]:
     if len(databases) < 2:
         yield "only one host has a database, so nothing takes over from it: add a second host"
         return
+    if not any(one.is_primary or one.role == "primary" for one in databases):
+        return  # each may be the last one with all readings: none is to be copied again
     if not standbys:
         lost = [one.host for one in databases if one.role is None]
         what = f"start Patroni of {' and '.join(lost)}" if lost else "see Patroni's logs"

@@ -105,3 +105,11 @@ def test_a_retained_message_that_is_at_the_other_broker_some_seconds_later_is_no
 def test_a_standby_that_catches_up_and_clocks_within_a_second_are_no_fault() -> None:
     catching_up = replace(STANDBY, lag=2**25, lag_before=2**26, clock_ahead_s=1.1)
     assert judge(replace(HEALTHY, databases=(PRIMARY, catching_up)), NOW) == []
+
+
+def test_without_a_primary_no_database_is_to_be_deleted() -> None:
+    for role, state in (("replica", "running"), ("sync_standby", "streaming")):
+        left = replace(STANDBY, role=role, state=state)
+        verdicts = judge(replace(HEALTHY, databases=(DatabaseSeen("h1"), left)), NOW)
+        assert any("no database is the primary" in one for one in verdicts)
+        assert not any("reinit" in one for one in verdicts), verdicts
