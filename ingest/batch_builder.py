@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from ingest.batch import AlertEventRow, AuditEventRow, Batch, ReadingRow, RejectedRow, RepublishedRow, StatusRow
+from ingest.clock_check import ClockCheck
 from ingest.device_clocks import DeviceClocks
 from vitals.alert import decode_alert
 from vitals.assignment import without_use
@@ -53,13 +54,14 @@ class BatchBuilder:
         self._retention = retention
         self._parsed_topics: dict[bytes, tuple[str, str, DeviceAddress]] = {}
         self._clocks = DeviceClocks()
+        self.clock_check = ClockCheck()
         self.batch = Batch()
-        self._now = datetime.now(UTC)
+        self._now, self._monotonic = datetime.now(UTC), 0.0
         self._window = TimeWindow.at(self._now, retention)
 
     def set_time(self, now: datetime, monotonic: float) -> None:
         """Set the time of arrival of the messages that follow: once per read from the socket."""
-        self._now = now
+        self._now, self._monotonic = now, monotonic
         self._window = TimeWindow.at(now, self._retention)
         if not self.batch.messages:
             self.batch.opened_at = monotonic
@@ -110,12 +112,15 @@ class BatchBuilder:
             assert problem is not None
             self._reject(name, payload, problem)
             batch.rejections[bed.device] += 1
+            if problem.reason is Reason.CLOCK_AHEAD:
+                self.clock_check.reject(bed.device, self._monotonic)
             batch.rejected_readings += [(name, boot, seq) for boot, seq in decoded.rejected]
 
     def take_batch(self) -> Batch:
         """Return the batch and open the next one."""
         batch, self.batch = self.batch, Batch()
         batch.clock_offsets = self._clocks.offsets(batch.last_readings, self._now)
+        self.clock_check.take(batch.last_readings, self._monotonic)
         return batch
 
     def _parse_topic(self, topic: bytes) -> tuple[str, str, DeviceAddress]:

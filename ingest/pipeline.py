@@ -44,6 +44,7 @@ from sql.connection import find_connect_problem
 from vitals.audit import audit_filters
 from vitals.codec import Reason
 from vitals.errors import PermanentError
+from vitals.log import Throttle
 from vitals.receipt import encode_receipt
 
 log = logging.getLogger("ingest")
@@ -119,6 +120,8 @@ class Pipeline:
         )
         self._logins = Logins()
         self._logins_topic = topics.logins(settings.ingest_client_id)
+        self._clock_problem = ""
+        self._clock_log = Throttle()
         self._next_login_check = 0.0
         self._refused_logins = self._failed_connections = 0  # counted in the metrics
         self._session = Session(
@@ -173,7 +176,7 @@ class Pipeline:
         if self._role.is_standing_by:
             return self._role.problem or find_connect_problem(self._settings.ingest_url), {"standby": True}
         now, last = time.monotonic(), self._last_commit
-        problem = self._session.find_problem(now)
+        problem = self._session.find_problem(now) or self._clock_problem or None
         if problem is None and (last is None or datetime.now(UTC) - last > ASK_DATABASE_AFTER):
             problem = find_connect_problem(self._settings.ingest_url)
         return problem, {
@@ -251,9 +254,18 @@ class Pipeline:
                 self._receive()
             if self._is_due(self._builder.batch, time.monotonic()):
                 self._submit_batch()
+            self._check_clock(time.monotonic())
             self._session.set_problem(self._writer.problem(datetime.now(UTC)) or self._elsewhere.problem)
             self._session.maintain(time.monotonic())
         self._shut_down()
+
+    def _check_clock(self, now: float) -> None:
+        """Log that this host's clock is wrong, again at intervals, and the end of it."""
+        self._clock_problem = problem = self._builder.clock_check.find_problem(now)
+        if problem and self._clock_log.due(now):
+            log.error("%s", problem)
+        elif not problem and self._clock_log.reset():
+            log.info("the clock of this host and those of the devices agree again")
 
     def _check_broker(self, broker: BrokerEndpoint) -> list[tuple[Feature, str | None]]:
         shared = bool(self._settings.ingest_share_group)

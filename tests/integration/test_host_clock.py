@@ -8,8 +8,9 @@ import pytest
 
 from stack.servers import BrokerServer
 from tests.fixtures.alerts import AlertClient, MakeAlerts
+from tests.fixtures.ingest import MakeIngest
 from tests.fixtures.station import MakeStation, basic
-from tests.support.servers import eventually
+from tests.support.servers import Db, eventually
 
 MakePerson = Callable[[int], AlertClient]
 
@@ -66,6 +67,31 @@ def test_a_device_that_stops_after_the_clock_of_the_host_was_set_back_is_shown_a
     eventually(measured, 30, "the reading is shown")
     step.write_text("-50")
     eventually(lambda: condition() == "SILENT", 30, "the silence is shown")
+
+
+def test_an_ingest_whose_clock_was_set_back_states_why_nothing_is_stored(
+    own_broker: BrokerServer, db: Db, make_ingest: MakeIngest, make_alert_client: MakePerson, tmp_path: Path
+) -> None:
+    step = tmp_path / "step"
+    step.write_text("-3600")
+    ingest = make_ingest(own_broker.url, db, start=False)
+    ingest.run_module("tests.support.set_host_clock", HOST_CLOCK_STEP=str(step))
+    ingest.start()
+    person = make_alert_client(own_broker.port)
+
+    def reason_after(*beds: str) -> str:
+        for bed in beds:
+            person.measure(bed, heart_rate=80)
+        return str(ingest.health()["reason"])
+
+    reason = "readings of 2 devices, of 2 that send, are more than 5 minutes ahead of the clock of this host"
+    eventually(lambda: reason_after("bed-1", "bed-2").startswith(reason), 10, "/healthz states the reason")
+    assert ingest.said().count(reason) == 1
+    assert db.count() == 0
+    step.write_text("0")
+    eventually(lambda: reason_after("bed-1", "bed-2", "bed-3") == "None", 15, "healthy again")
+    eventually(lambda: db.count() > 0, 10, "readings are stored")
+    assert "agree again" in ingest.said()
 
 
 @pytest.mark.parametrize(("step_s", "direction"), [(-3600, "back"), (7200, "forward")])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic_core import core_schema
 
-PACKAGES = ("alerts", "mqtt", "station", "vitals")
+PACKAGES = ("alerts", "ingest", "mqtt", "station", "vitals")
 
 
 class SetClock(datetime):
