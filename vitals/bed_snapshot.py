@@ -95,6 +95,8 @@ class BedSnapshot:
         A reading that may be late replaces no newer value, unless that value raises an alert by `rules`, those of this
         bed, or is critical: an alert must not be about a value that no screen shows.
         """
+        if held.is_repeated(reading, arrival, placement.still_since):
+            return None
         if placement.certain:
             part = reading if placement.newest else held.new_part(reading, placement.time)
             return None if part is None else (part, placement)

@@ -35,6 +35,7 @@ ONE_MOMENT_S = 0.15  # readings that arrive closer together than this may be par
 BACKLOG_RATE = 2.0  # seconds measured per second of arrival, from which on readings are a backlog
 MOMENT = timedelta(seconds=0.5)  # readings that arrive within it count as one for the usual interval
 STEADY = timedelta(seconds=60)  # a usual interval that is kept for so long counts more than the announced one
+STILL_READINGS = 20  # so many with one time show that it stands still
 UNUSUAL_GAPS = 3  # so many in a row are the new usual interval
 ENOUGH = timedelta(seconds=2)  # of arrivals, over which that rate is measured at least
 RUN_S = 10.0  # seconds of arrivals over which it is measured at most
@@ -48,12 +49,15 @@ class Placement(NamedTuple):
     certain   False for a single old reading, which may be late: it may raise an alarm and must not end one
     newest    whether no other one has a later place, and it was not sent before. Of any other reading only that counts
               which is newer, sign by sign, than what is known: `LastValues.new_part`
+    still_since   arrival since which readings without numbers have this time by the device's clock; None: it goes on.
+              It may stand still, or a gateway sends the last message again: `LastValues.is_repeated`
     """
 
     time: datetime
     live: bool
     certain: bool = True
     newest: bool = True
+    still_since: datetime | None = None
 
 
 class _Run(NamedTuple):
@@ -106,6 +110,7 @@ class DeviceClock(_NeededByEachReading):
         "_earlier",
         "_stale_after",
         "_steady_since",
+        "_still",
         "evaluated_until",
         "interval",
         "right_within",
@@ -121,6 +126,8 @@ class DeviceClock(_NeededByEachReading):
         self.last: datetime | None = None  # the newest placement
         self._last_time: datetime | None = None  # the time of the last live reading by the device's clock
         self._last_arrival: datetime | None = None  # and its arrival
+        # A time that was repeated, its first arrival, and how often it came since then.
+        self._still: tuple[datetime, datetime, int] | None = None
         self._moment: datetime | None = None  # arrival of the first reading of the last moment
         self._run: _Run | None = None
         self._earlier: tuple[int, _Run | None] = 0, None  # the same of readings of an earlier boot, with the boot
@@ -436,8 +443,14 @@ class DeviceClock(_NeededByEachReading):
         self, placed: datetime, time: datetime, arrival: datetime, seq: int, *, certain: bool = True
     ) -> Placement:
         self._observe_gap(arrival)
+        still_since = None
+        if not seq and time == self._last_time:
+            still = self._still
+            _, since, count = still if still is not None and still[0] == time else (time, self._last_arrival, 0)
+            self._still = time, since or arrival, count + 1
+            still_since = since if count >= STILL_READINGS else None
         self._last_time, self._last_arrival, self._seq, self._run = time, arrival, seq, None
-        return self._placed(placed, live=True, certain=certain)
+        return self._placed(placed, live=True, certain=certain)._replace(still_since=still_since)
 
     def _placed(self, time: datetime, *, live: bool, certain: bool = True) -> Placement:
         last = self.last

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from vitals.reading import Reading, sign_values
 from vitals.signs import BY_KEY, SIGN_KEYS
-from vitals.thresholds import NEWS2_MAX_AGE
+from vitals.thresholds import NEWS2_MAX_AGE, STALE_AFTER
 
 # (upper end of the band, points), in the chart's order.
 _END = float("inf")
@@ -124,7 +124,17 @@ class LastValues:
     Times are those of the readings, on the time line of arrivals.
     """
 
-    __slots__ = ("_known", "_points", "_scale", "_score", "_scored_at", "_since", "_spo2", "_valid_until")
+    __slots__ = (
+        "_changed_at",
+        "_known",
+        "_points",
+        "_scale",
+        "_score",
+        "_scored_at",
+        "_since",
+        "_spo2",
+        "_valid_until",
+    )
 
     def __init__(self, scale: int = 1) -> None:
         self._scale = scale
@@ -136,6 +146,7 @@ class LastValues:
         # Within this time, in whole seconds, no kept value expires, so only new values have to be scored.
         self._scored_at, self._valid_until = _NEVER, _NEVER
         self._since = _NEVER  # what was measured before is another patient's
+        self._changed_at = _NEVER  # arrival of the last new value while the device's clock stood still
 
     def update(self, reading: Reading, values: tuple[float | None, ...], time: datetime) -> tuple[int, int]:
         """Update with a reading and its signs `values`; return total and worst part. Runs for every reading.
@@ -222,6 +233,19 @@ class LastValues:
         if len(old) == len(given) and not off:
             return None
         return replace(reading, **old, sensor_off=off)
+
+    def is_repeated(self, reading: Reading, arrival: datetime, still_since: datetime | None) -> bool:
+        """Return whether a reading is no sign of life: for STALE_AFTER, only known values came with one time.
+
+        Of a device whose clock stands still a value changes meanwhile, unless a gateway sends its last message again.
+        """
+        if still_since is None:
+            return False
+        values = {key: value for key in _HELD if (value := getattr(reading, key)) is not None}
+        values |= dict.fromkeys(reading.sensor_off)
+        if any(value != self.sign(key)[0] for key, value in values.items()):
+            self._changed_at = arrival
+        return arrival - max(self._changed_at, still_since) > STALE_AFTER
 
     def sign(self, key: str) -> tuple[float | None, datetime | None]:
         """Return the last valid value of a sign, and when it was measured; None while its sensor is off."""

@@ -174,10 +174,13 @@ class Bed(_NeededByEachReading):
         live: bool = True,
         certain: bool = True,
         newest: bool = True,
+        still_since: datetime | None = None,
     ) -> Sequence[Event]:
         """Evaluate a reading at its place (`Placement`) on the time line of arrivals."""
         events: list[Event] = []
         self._certain = certain
+        if still_since is not None and self.held.is_repeated(reading, arrival, still_since):
+            return NOTHING
         if not newest:
             part = self.held.new_part(reading, time) if live else None
             if part is None:

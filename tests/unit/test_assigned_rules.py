@@ -352,6 +352,23 @@ def test_readings_without_a_usable_value_are_no_sign_of_life_before_the_first_va
     assert "no-data" not in ward.alerts
 
 
+def test_the_last_message_again_and_again_is_no_sign_of_life() -> None:
+    """A gateway repeats it while its sensor is gone. By a clock that stands still, values change."""
+    ward = Ward()
+    ward.measure(60, spo2=97, heart_rate=80)
+    stopped = {"time": at(60).isoformat()}
+    ward.measure(75, **stopped, spo2=97, heart_rate=80)
+    assert set(ward.alerts) == {"clock"}
+    ward.measure(20, **stopped, spo2=97, heart_rate=80)
+    assert set(ward.alerts) == {"clock", "no-data"}
+    for _ in range(60):
+        ward.measure(1, **stopped, spo2=97)
+        ward.measure(1, **stopped, heart_rate=80 + (int(ward.second) // 50) % 2)
+    assert set(ward.alerts) == {"clock"}
+    ward.measure(1, **stopped, spo2=70)
+    assert "spo2-low" in ward.alerts
+
+
 def test_a_revoked_device_is_no_bed_and_raises_no_alert() -> None:
     engine = Engine(Topics(), DEFAULTS, at(0))
     engine.take(b"vitalflow/status/icu-1/bed-1", b'{"state":"online","boot":1}', True, at(0))

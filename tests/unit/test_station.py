@@ -65,6 +65,17 @@ def test_a_retained_reading_is_not_shown_as_a_present_one() -> None:
     assert ward.beds["bed-1"].snapshot.last_values == {}
 
 
+def test_the_last_message_again_and_again_is_not_shown_as_a_present_one() -> None:
+    ward = made_ward()
+    conditions = []
+    for second in range(120):
+        payload = encode(reading(NOW, {"spo2": 97, "heart_rate": 80 + (second == 50)}))
+        ward.take(TOPICS.vitals("icu-1", "bed-1"), payload, False, NOW + second * SECOND)
+        conditions.append(str(ward.beds["bed-1"].condition(NOW + second * SECOND)))
+    assert set(conditions[:115]) == {"NORMAL"}  # a minute after the last change
+    assert conditions[118:] == ["SILENT"] * 2
+
+
 # --- the hub ---
 
 
