@@ -15,8 +15,10 @@ from vitals.alert_format import format_duration, sanitize
 from vitals.clock import RIGHT, DeviceClock
 from vitals.codec import Reason, TimeWindow, decode, find_repeated_keys, find_unknown_keys
 from vitals.patient_change import PatientTracker
-from vitals.payload import is_json
+from vitals.payload import decode_foreign, is_json
 from vitals.reading import FullReading, Reading, sign_values
+from vitals.recording.marks import bad_mark
+from vitals.recording.names import plain
 from vitals.signs import KEYS_ELSEWHERE, SIGN_KEYS, SIGNS
 from vitals.status import Status, decode_status
 from vitals.thresholds import SILENT_AFTER, STALE_AFTER
@@ -48,9 +50,12 @@ _NAMES_ELSEWHERE = {
     "patient_id": "patient",
     "seq": "sequence",
 }
-ALIASES = {alias: key for key, aliases in _NAMES_ELSEWHERE.items() for alias in aliases.split()}
-"""Names of these keys in other systems."""
 FIELDS = FullReading.__struct_fields__
+_KEYS = {plain(name): key for key in FIELDS for name in (key, *_NAMES_ELSEWHERE.get(key, "").split())}
+"""Plain names of the keys here and in other systems."""
+_NO_VALUE = {("heart_rate", 0), ("heart_rate", 255), ("spo2", 0), ("resp_rate", 0)}
+"""Plausible values that some devices send where they measure nothing."""
+UNCHANGED_READINGS = 25  # the doctor observes for 30 s by default
 
 
 class Severity(StrEnum):
@@ -133,6 +138,9 @@ class Observations:
         self.nearly_json = 0  # messages that were read although they are no JSON
         self.unknown_keys: Counter[str] = Counter()
         self.repeated_keys: Counter[str] = Counter()
+        self.bad_marks: Counter[str] = Counter()  # beside values, and not read
+        self.ranges: dict[str, tuple[float, float, int]] = {}  # by sign: lowest, highest, and number of values
+        self.no_values: Counter[tuple[str, float]] = Counter()  # sign and value of _NO_VALUE
         self.patients: Counter[str | None] = Counter()
         self.missing = 0  # numbers between two that arrived
         self.repeated = 0  # numbers that do not rise
@@ -176,7 +184,8 @@ class Observations:
             self._take_reading(reading, arrival)
         unknown = find_unknown_keys(payload) if decoded.unknown_keys else ()
         repeated = find_repeated_keys(payload) if decoded.readings else ()
-        for counter, keys in ((self.unknown_keys, unknown), (self.repeated_keys, repeated)):
+        marks = _bad_marks(payload) if decoded.unknown_keys and decoded.readings else ()
+        for counter, keys in ((self.unknown_keys, unknown), (self.repeated_keys, repeated), (self.bad_marks, marks)):
             for key in keys:
                 if key in counter or len(counter) < MAX_NAMES:
                     counter[key] += 1
@@ -231,6 +240,12 @@ class Observations:
     def _take_reading(self, reading: Reading, arrival: datetime) -> None:
         self._clock.add(reading, arrival)
         self._patient.observe(reading.patient_id, reading.boot, arrival)
+        for key, value in zip(SIGN_KEYS, sign_values(reading), strict=True):
+            if value is not None:
+                low, high, count = self.ranges.get(key, (value, value, 0))
+                self.ranges[key] = min(low, value), max(high, value), count + 1
+                if (key, value) in _NO_VALUE:
+                    self.no_values[key, value] += 1
         if reading.patient_id in self.patients or len(self.patients) < MAX_NAMES:
             self.patients[reading.patient_id] += 1
         if not reading.seq:
@@ -263,6 +278,7 @@ def diagnose(
         *_identity_findings(seen.device, identity, now),
         *_connection_findings(seen, identity, connection, now),
         *_message_findings(seen),
+        *_value_findings(seen),
         *_interval_findings(seen),
         *_clock_findings(seen),
         *_number_findings(seen),
@@ -457,10 +473,42 @@ def _message_findings(seen: Observations) -> Iterator[Finding]:
 
 
 def _known_key(key: str) -> str | None:
-    plain = key.lower().replace("-", "_").replace(" ", "_")
-    if plain in ALIASES or plain in FIELDS:
-        return ALIASES.get(plain, plain)
-    return next(iter(get_close_matches(plain, FIELDS, n=1, cutoff=0.8)), None)
+    found = get_close_matches(plain(key), _KEYS, n=1, cutoff=0.8)
+    return _KEYS[found[0]] if found else None
+
+
+def _bad_marks(payload: bytes) -> list[str]:
+    """Return what marks a value as bad beside it, such as `spo2_valid is False`, each once."""
+    content = decode_foreign(payload)
+    items = [item for item in (content if isinstance(content, list) else [content]) if isinstance(item, dict)]
+    found = (bad_mark(item, FIELDS, key) for item in items for key in SIGN_KEYS if item.get(key) is not None)
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def _value_findings(seen: Observations) -> Iterator[Finding]:
+    for mark, count in seen.bad_marks.most_common():
+        yield Finding(
+            Severity.WRONG,
+            f"{printable(mark)!r} stands beside a value and is not read, so the value counts ({count} times)",
+            "leave out a value that does not count, and name its sign in sensor_off",
+        )
+    for (key, value), count in seen.no_values.most_common():
+        yield Finding(
+            Severity.NOTE,
+            f"{key} was {value:g} in {count} of {seen.ranges[key][2]} readings; it counts as measured",
+            "leave out a sign that is not measured, and name it in sensor_off",
+        )
+    _, highest, _ = seen.ranges.get("spo2", (0.0, 100.0, 0))
+    if 0 < highest <= 1:
+        yield Finding(Severity.WRONG, f"spo2 is at most {highest:g} %: it may be a fraction", "send percent")
+    if any(count >= UNCHANGED_READINGS for _, _, count in seen.ranges.values()) and all(
+        low == high for low, high, _ in seen.ranges.values()
+    ):
+        yield Finding(
+            Severity.NOTE,
+            f"no value has changed in {seen.readings} readings",
+            "a gateway must not repeat the values of a sensor that it does not receive",
+        )
 
 
 def _clock_findings(seen: Observations) -> Iterator[Finding]:

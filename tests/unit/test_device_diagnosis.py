@@ -125,6 +125,40 @@ def test_unknown_keys_are_named_with_the_key_that_is_meant() -> None:
     assert find_unknown_keys(b"{") == []
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("heartRate", "heart_rate"),
+        ("respiratoryRate", "resp_rate"),
+        ("bodyTemperature", "temperature"),
+        ("Oxygen-Saturation", "spo2"),
+        ("patientId", "patient_id"),
+        ("timeStamp", "time"),
+        ("sensorOff", "sensor_off"),
+    ],
+)
+def test_a_key_in_another_spelling_is_recognised(key: str, meant: str) -> None:
+    texts = wrong(observe({"diastolic_bp": 70, key: 1}))
+    assert any(f"{key!r}" in text and text.endswith(f"write {meant!r}") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ([{"spo2": 97, "spo2_valid": False}], "'spo2_valid is False' stands beside a value and is not read"),
+        ([{"heart_rate": 70, "quality": 0}], "'quality is 0' stands beside a value"),
+        ([{"heart_rate": 70}, {"heart_rate": 255}], "heart_rate was 255 in 1 of 2 readings; it counts as measured"),
+        ([{"spo2": 0.97}, {"spo2": 0.98}], "spo2 is at most 0.98 %: it may be a fraction"),
+        ([{"spo2": 97, "heart_rate": 70}] * 25, "no value has changed in 25 readings"),
+    ],
+)
+def test_a_value_that_may_not_be_measured_is_a_finding(readings: list[dict[str, Any]], expected: str) -> None:
+    found = diagnose(observe(*readings), RIGHT, Connection(), [], AFTER)
+    assert any(expected in finding.text for finding in found)
+    usual = [{"spo2": 97, "heart_rate": 70 + second % 2, "spo2_valid": True, "lead": "II"} for second in range(60)]
+    assert not any(finding.severity is Severity.WRONG for finding in diagnose(observe(*usual), RIGHT, None, [], AFTER))
+
+
 def test_a_key_that_comes_twice_is_named_and_its_last_value_counts() -> None:
     twice = f'{{"time":"{AFTER.isoformat()}","spo2":70,"heart_rate":72,"spo2":98}}'.encode()
     seen = observe(twice, twice, b'[{"spo2":1,"spo2":2}', {"spo2": 98})
