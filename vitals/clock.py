@@ -296,7 +296,9 @@ class DeviceClock(_NeededByEachReading):
             return Placement(arrival, live=True)  # the next one has shown that the clock was set
         is_backlog = is_backlog or self._may_be_evaluated(time)
         placed = min(_shifted(time, offset), arrival)
-        return Placement(placed, not is_backlog, certain=is_backlog, newest=last is None or placed > last)
+        # Of one that is not the newest only those signs count whose last value is older: for them it is not late.
+        newest = last is None or placed > last
+        return Placement(placed, not is_backlog, certain=is_backlog or not newest, newest=newest)
 
     def place_lone(self, time: datetime, arrival: datetime, now: datetime) -> Placement | None:
         """Place an undecided reading that nothing followed; None before LONE has passed since its arrival."""

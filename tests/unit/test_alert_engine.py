@@ -465,6 +465,18 @@ def test_readings_that_are_delayed_by_an_outage_are_no_sign_of_sensors_that_are_
         )
 
 
+@pytest.mark.parametrize("behind", [10, 30, 90, 3600])
+def test_a_cuff_whose_clock_is_behind_that_of_the_monitor_raises_and_ends_an_alert(behind: int) -> None:
+    bed = BedDriver(rule("pressure", "systolic_bp", text="BP low", priority="high", below=90))
+    said = []
+    for second in range(300):
+        said += bed.read(second, 80 + second % 2, boot=0, seq=0)
+        if second % 60 == 30:
+            pressure = 60 if 60 < second < 180 else 120
+            said += bed.read(second - behind, systolic_bp=pressure, arrives=second + 0.5, boot=0, seq=0)
+    assert said == ["pressure raised", "pressure cleared"]
+
+
 def test_an_old_value_of_a_sign_that_is_no_input_of_the_score_ends_no_alert() -> None:
     bed = BedDriver(rule("pressure", "diastolic_bp", text="BP low", priority="high", below=40))
     bed.read(0, diastolic_bp=80)

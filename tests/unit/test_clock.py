@@ -121,7 +121,7 @@ def test_a_cuff_value_with_its_own_earlier_time_is_evaluated_between_live_readin
     device.send(NOW, NOW)
     device.send(NOW - s(180), NOW + s(0.5))
     device.send(NOW + s(1), NOW + s(1))
-    assert device.placed[1] == (NOW + s(0.5), Placement(NOW - s(180), live=True, certain=False, newest=False))
+    assert device.placed[1] == (NOW + s(0.5), Placement(NOW - s(180), live=True, newest=False))
     assert device.clock.offset == timedelta()
 
 
