@@ -234,7 +234,8 @@ class DeviceClock(_NeededByEachReading):
             if lag > self.right_within:
                 return self._placed(time, live=False)
             return self._live(min(time, arrival), time, arrival, seq)
-        if self.offset is not None and 0 < boot < self._boot:
+        # Without a number, between those of a device that numbers, it is of another device.
+        if self.offset is not None and (0 < boot < self._boot or (self._boot and not boot and not seq and lag > RIGHT)):
             return self._place_earlier_boot(time, arrival, lag, boot, seq)
         if self.offset is None or (boot and boot != self._boot):
             self._boot, self._seq = boot, 0

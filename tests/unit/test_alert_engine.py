@@ -477,6 +477,18 @@ def test_a_cuff_whose_clock_is_behind_that_of_the_monitor_raises_and_ends_an_ale
     assert said == ["pressure raised", "pressure cleared"]
 
 
+@pytest.mark.parametrize("behind", [0, 3, 10, 40, 3600])
+def test_a_second_device_without_numbers_raises_whatever_its_clock_says(behind: int) -> None:
+    bed = BedDriver(rule("fast", "heart_rate", text="HR high", priority="high", above=150, clear_for_s=5))
+    raised_at = []
+    for second in range(120):
+        bed.read(second, 80)
+        ill = 180 if second >= 60 else 80
+        said = bed.read(second + 0.5 - behind, ill, arrives=second + 0.5, boot=0, seq=0)
+        raised_at += [second] * len(said)
+    assert raised_at == [60]
+
+
 def test_an_old_value_of_a_sign_that_is_no_input_of_the_score_ends_no_alert() -> None:
     bed = BedDriver(rule("pressure", "diastolic_bp", text="BP low", priority="high", below=40))
     bed.read(0, diastolic_bp=80)
