@@ -307,6 +307,7 @@ class DeviceClock(_NeededByEachReading):
             return None
         if self.offset is None:
             return self._anchor(time, arrival, arrival - time, self._seq)
+        self._observe_gap(arrival)
         return self._placed(arrival, live=True, certain=False)
 
     def place_late(self, time: datetime, arrival: datetime, last: datetime | None) -> Placement:

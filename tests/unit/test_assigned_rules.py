@@ -352,6 +352,16 @@ def test_readings_without_a_usable_value_are_no_sign_of_life_before_the_first_va
     assert "no-data" not in ward.alerts
 
 
+def test_the_interval_is_that_of_the_arrivals_whatever_boot_and_clock_a_device_sends() -> None:
+    ward = Ward()
+    for second in range(120):
+        behind = at(second - 3600)
+        ward.measure(1, time=behind.isoformat(), boot=second * 7919 % 1000 + 1, seq=second + 1, spo2=97)
+    assert set(ward.alerts) == {"clock"}
+    ward.pass_time(20)
+    assert "no-data" in ward.alerts
+
+
 def test_the_last_message_again_and_again_is_no_sign_of_life() -> None:
     """A gateway repeats it while its sensor is gone. By a clock that stands still, values change."""
     ward = Ward()
