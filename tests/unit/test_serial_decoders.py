@@ -200,3 +200,16 @@ def test_a_value_that_no_sensor_measures_is_not_used() -> None:
         "heart_rate": "implausible",
         "spo2": "implausible",
     }
+
+
+def test_of_two_oximeters_on_one_line_the_first_one_counts_until_the_other_sends_alone() -> None:
+    first, second = (
+        sent("masimo", [Sample({"heart_rate": rate, "spo2": 97.0}) for _ in range(6)]) for rate in (60.0, 140.0)
+    )
+    second = [line.replace(b"SN=0000012345", b"SN=0000099901") for line in second]
+    in_turn = b"".join(line for both in zip(first, second, strict=True) for line in both)
+    made = masimo.decoder(from_start=True)
+    assert pairs(made.feed(in_turn)) == {(60, 97)}
+    assert made.damaged == 6
+    assert len(made.feed(b"".join(second))) == 5, "the last one of before, and one more, were not used"
+    assert pairs(made.feed(in_turn)) == {(140, 97)}
