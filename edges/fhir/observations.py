@@ -30,7 +30,7 @@ _SYSTEMS = {
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _STATUSES = ("final", "amended", "corrected", "preliminary")
 _TESTS = ("HTEST", "TEST", "DEMO", "SIMULATED")
-_CORRECTED = ("amended", "corrected")
+_STATUS = {"amended": "C", "corrected": "C", "preliminary": "P"}  # as in OBX-11; the others that count are final
 _PANELS = {
     LOINC: frozenset(("85354-9", "55284-4", "35094-2", "85353-1", "8716-3", "34566-0")),
     MDC: frozenset(("150020", "150300")),
@@ -91,7 +91,7 @@ def _add(
             values=values,
             unit=unit,
             flags=_interpretations(resource) | _interpretations(element),
-            status="C" if text_of(resource, "status") in _CORRECTED else "F",
+            status=_STATUS.get(text_of(resource, "status"), "F"),
             absent=absent or _absent_value(element) or _another_quantity(resource, element),
             time=time,
             time_problem=problem,

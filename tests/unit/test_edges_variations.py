@@ -272,9 +272,13 @@ def test_an_observation_of_fhir_without_doubt_is_read(changes: dict[str, object]
     assert item.reading.value("heart_rate") == 71
 
 
-@pytest.mark.parametrize("status", ["amended", "corrected"])
-def test_a_corrected_observation_is_taken_in_place_of_the_one_of_its_moment(status: str) -> None:
-    entries = [{"resource": heart_rate()}, {"resource": heart_rate(status=status, valueQuantity=quantity(80))}]
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("final", "amended"), ("final", "corrected"), ("preliminary", "final")],
+)
+def test_of_two_observations_of_a_moment_the_more_final_one_is_taken(first: str, last: str) -> None:
+    later = {"resource": heart_rate(status=last, valueQuantity=quantity(80))}
+    entries = [later, {"resource": heart_rate(status=first)}]
     [item] = read_fhir({"resourceType": "Bundle", "type": "collection", "entry": entries}).report.readings
     assert item.reading.value("heart_rate") == 80
 
