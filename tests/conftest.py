@@ -28,32 +28,42 @@ HEADERS = {
     "acceptance": [available.servers, available.docker],
 }
 
+# Modules that share a costly fixture of session scope: one worker takes all of them, and makes it once. All others that
+# need the WebAssembly build of TimescaleDB: compiling it and migrating its template take 10 s of processor.
+TOGETHER = {
+    f"{module}.py": name
+    for name, modules in {
+        "running stack": ("acceptance/test_broker_authorization", "acceptance/test_backup"),
+        "filled databases": (
+            "community/test_chart_queries", "community/test_dashboards", "community/test_fhir_store",
+            "community/test_news2", "community/test_pipeline_display", "community/test_readme_queries",
+            "community/test_trends", "community/test_ward_charts", "community/test_wards",
+        ),
+        "webassembly": (
+            "community/test_alert_snapshots", "community/test_chunks", "community/test_days", "community/test_dump",
+            "community/test_editions", "community/test_import", "community/test_migrate",
+            "community/test_migrate_from_every_version", "community/test_rollup_completeness", "community/test_rollups",
+            "community/test_status", "community/test_storage", "community/test_upgrades",
+        ),
+    }.items()
+    for module in modules
+}  # fmt: skip
 # The modules that take longest, longest first: begun first, so that all workers end at about the same time.
 LONGEST = [
-    "acceptance/test_chaos.py", "acceptance/test_broker_authorization.py", "acceptance/test_no_alarm_lost.py",
-    "acceptance/test_stack.py", "acceptance/test_no_reading_lost.py",
-    "acceptance/test_no_reading_lost_on_broker_crash.py",
-    "acceptance/test_noisy_device.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
-    "community/test_wards.py", "community/test_chart_queries.py", "browser/test_login.py", "community/test_rollups.py",
+    "webassembly", "acceptance/test_stack.py", "filled databases",
+    "acceptance/test_broker_authorization.py", "acceptance/test_backup.py",
+    "acceptance/test_chaos.py", "acceptance/test_no_alarm_lost.py", "acceptance/test_no_reading_lost.py",
+    "acceptance/test_no_reading_lost_on_broker_crash.py", "acceptance/test_noisy_device.py", "browser/test_login.py",
     "integration/test_monitoring.py", "integration/test_nothing_stored.py", "integration/test_standby.py",
     "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_station_login.py",
     "integration/test_ingest_operation.py", "integration/test_enrolment.py", "unit/test_alert_properties.py",
 ]  # fmt: skip
 # No test of these shares a server with another one of its module: each goes to whichever worker is free.
 SPREAD = [
-    "acceptance/test_no_reading_lost.py", "community/test_upgrades.py", "community/test_migrate_from_every_version.py",
+    "acceptance/test_no_reading_lost.py",
     "integration/test_devices_receipts.py", "integration/test_alerts_worker.py", "integration/test_ingest_operation.py",
     "integration/test_monitoring.py", "integration/test_nothing_stored.py", "integration/test_standby.py",
 ]  # fmt: skip
-# These share a filled database of session scope: one worker takes all of them, and fills it once.
-TOGETHER = {
-    f"community/test_{name}.py": fixture
-    for fixture, names in {
-        "weeks": ("chart_queries", "fhir_store", "news2", "readme_queries"),
-        "week": ("dashboards", "pipeline_display", "ward_charts"),
-    }.items()
-    for name in names
-}
 
 # Servers share the machine's cores with the tests, so the time that one example takes says nothing about the code.
 hypothesis.settings.register_profile(
@@ -77,18 +87,28 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [line() for line in dict.fromkeys(lines)]
 
 
+def scope_of(nodeid: str) -> str:
+    """The tests of one scope run in one worker, one after the other."""
+    module = nodeid.partition("::")[0].removeprefix("tests/")
+    return nodeid if module in SPREAD else TOGETHER.get(module, module)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest modules."""
-    rank = {module: place for place, module in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0].removeprefix("tests/"), len(rank)))
+    rank = {name: place for place, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> int:
+        module = item.nodeid.partition("::")[0].removeprefix("tests/")
+        return rank.get(module, rank.get(scope_of(item.nodeid), len(rank)))
+
+    items.sort(key=place)
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Give each worker one module, or those of TOGETHER, because their tests share servers; those of SPREAD singly."""
+    """Give each worker one scope after the other."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0].removeprefix("tests/")
-        return nodeid if module in SPREAD else TOGETHER.get(module, module)
+        return scope_of(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:

@@ -21,12 +21,10 @@ from stack.processes import find as find_process
 from stack.replacement import Replacement
 from stack.servers import OWNER
 from stack.stack_dir import INBOX_FILE, SITE_FILE
-from tests.fixtures.running_stack import RunningStack, running_stack
+from tests.fixtures.running_stack import RunningStack
 from tests.support.mqtt_probe import MqttProbe, connects, publishes
 from tests.support.servers import eventually
 from vitals.topics import Topics
-
-__all__ = ["running_stack"]
 
 pytestmark = pytest.mark.slow
 

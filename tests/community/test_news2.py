@@ -1,4 +1,4 @@
-"""news2() and news2_latest against the score that the alert worker computes in Python, on both editions."""
+"""news2(), and news2_latest on both editions, against the score that the alert worker computes in Python."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -48,7 +48,7 @@ def score_of(row: Sequence[object]) -> Score:
     return Score(row[0], {key: int(str(parts[key])) for key in INPUTS if key in parts}, tuple(row[2]))
 
 
-def test_every_boundary(weeks: Db) -> None:
+def test_every_boundary(display_db: Db) -> None:
     cases: list[tuple[Values, int]] = []
     for key in ("resp_rate", "spo2", "systolic_bp", "heart_rate", "temperature"):
         sign = BY_KEY[key]
@@ -60,10 +60,10 @@ def test_every_boundary(weeks: Db) -> None:
             for value, oxygen, scale in product(near, (None, False, True), (1, 2))
         ]
     cases += [({"consciousness": word}, 1) for word in (None, "A", "C", "V", "P", "U")]
-    agree(weeks, cases)
+    agree(display_db, cases)
 
 
-def test_a_hundred_thousand_random_rows(weeks: Db) -> None:
+def test_a_hundred_thousand_random_rows(display_db: Db) -> None:
     chance = Random(20171219)
 
     def drawn() -> tuple[Values, int]:
@@ -75,11 +75,11 @@ def test_a_hundred_thousand_random_rows(weeks: Db) -> None:
         values["consciousness"] = chance.choice([None, "A", "C", "V", "P", "U"])
         return values, chance.choice([1, 2])
 
-    agree(weeks, [drawn() for _ in range(100_000)])
+    agree(display_db, [drawn() for _ in range(100_000)])
 
 
-def test_values_are_valid_as_long_as_in_python(weeks: Db) -> None:
-    found = {key: weeks.one("SELECT news2_max_age(%s)", key) for key in INPUTS}
+def test_values_are_valid_as_long_as_in_python(display_db: Db) -> None:
+    found = {key: display_db.one("SELECT news2_max_age(%s)", key) for key in INPUTS}
     assert found == NEWS2_MAX_AGE
 
 
