@@ -184,4 +184,3 @@ def test_the_review_has_no_serious_barrier_and_fits_every_screen(
             assert apart or one is other, "two charts overlap"
     assert barriers(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "too wide"
-    page.screenshot(path=f"/tmp/review-{theme}-{width}.png")
