@@ -82,6 +82,15 @@ def test_a_reading_with_any_fields_replaced_is_stored_or_rejected_and_never_wron
         assert good.patient_id is None or good.patient_id.isprintable()
 
 
+@given(readings(), st.dictionaries(st.text(max_size=10), json_values), st.booleans())
+def test_a_comma_too_many_changes_nothing_whatever_else_a_message_holds(
+    original: Reading, more: dict[str, Any], ascii_only: bool
+) -> None:
+    text = json.dumps(more | json.loads(encode(original)), ensure_ascii=ascii_only)
+    payload = text.encode(errors="replace")
+    assert decode(payload[:-1] + b",}", CLOCK) == decode(payload, CLOCK)
+
+
 def as_json(**fields: object) -> bytes:
     return json.dumps({"time": NOW.isoformat(), **fields}).encode()
 
