@@ -60,24 +60,19 @@ _VALUE_AT = {key: 2 * place for place, key in enumerate(_HELD)}  # in `LastValue
 _VALUES = slice(0, None, 2)
 
 
-def _row(place: int, key: str) -> tuple[int, int, int, float, float, int, tuple[int, ...]]:
+def _row(place: int, key: str, spo2: tuple[int, ...]) -> tuple[int, int, int, float, float, int, tuple[int, ...]]:
     """Return where a sign is in a reading, where its value and time are held, between which values it has no points,
-    and its points.
-
-    The points of SpO2 depend on the scale. A sign that the score does not use never has any.
+    and its points: those of SpO2 depend on the scale and on oxygen. A sign that the score does not use never has any.
     """
     places = place, _VALUE_AT[key], _VALUE_AT[key] + 1
     if key not in _BANDS:
         return *places, -inf, inf, 1, ()
-    table, steps = _TABLES[key], _STEPS[key]
-    if key == "spo2":
-        return *places, inf, -inf, steps, table
+    table, steps = spo2 if key == "spo2" else _TABLES[key], _STEPS[key]
     without = [index for index, points in enumerate(table) if not points]
     return *places, without[0] / steps, without[-1] / steps, steps, table
 
 
-_ROWS = tuple(_row(place, key) for place, key in enumerate(SIGN_KEYS))
-_SPO2_PLACE = SIGN_KEYS.index("spo2")
+_ROWS = {case: tuple(_row(place, key, spo2) for place, key in enumerate(SIGN_KEYS)) for case, spo2 in _SPO2.items()}
 _OXYGEN, _CONSCIOUSNESS = _VALUE_AT["on_oxygen"], _VALUE_AT["consciousness"]
 _SHORTEST = min(NEWS2_MAX_AGE.values())
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -128,11 +123,11 @@ class LastValues:
         "_changed_at",
         "_known",
         "_points",
+        "_rows",
         "_scale",
         "_score",
         "_scored_at",
         "_since",
-        "_spo2",
         "_valid_until",
     )
 
@@ -142,7 +137,7 @@ class LastValues:
         # the processor's cache; so equal points and times are shared by all devices.
         self._known: list[Any] = [None] * 2 * len(_HELD)
         self._points, self._score = _total_of((0,) * len(_HELD))
-        self._spo2 = _SPO2[scale, False]
+        self._rows = _ROWS[scale, False]
         # Within this time, in whole seconds, no kept value expires, so only new values have to be scored.
         self._scored_at, self._valid_until = _NEVER, _NEVER
         self._since = _NEVER  # what was measured before is another patient's
@@ -170,16 +165,14 @@ class LastValues:
         if consciousness is not None:
             known[_CONSCIOUSNESS + 1] = time
         all_points = before = self._points
-        for place, value_at, time_at, low, high, steps, table in _ROWS:
+        for place, value_at, time_at, low, high, steps, table in self._rows:
             value = values[place]
             if value is None:
                 continue
             known[value_at] = value
             known[time_at] = time
-            if low <= value <= high:  # nearly always, and half the time of the table
-                points = 0
-            else:
-                points = (self._spo2 if place == _SPO2_PLACE else table)[int(value * steps + 0.5)]
+            # Nearly always without points, in half the time of the table.
+            points = 0 if low <= value <= high else table[int(value * steps + 0.5)]
             if points != all_points[place]:
                 all_points = (*all_points[:place], points, *all_points[place + 1 :])
         if all_points is not before:
@@ -203,7 +196,7 @@ class LastValues:
             else:
                 valid_until = min(valid_until, (since + longest).replace(microsecond=0))
         oxygen = bool(known[_OXYGEN])
-        self._spo2 = _SPO2[self._scale, oxygen]
+        self._rows = _ROWS[self._scale, oxygen]
         self._scored_at, self._valid_until = _shared(scored_at), _shared(valid_until)
         self._points, self._score = _total_of(
             tuple(

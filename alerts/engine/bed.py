@@ -221,7 +221,7 @@ class Bed(_NeededByEachReading):
         active_signs = self._active_signs
         for position, low, high, bit, watch in rules.quiet_ranges:
             value = values[position]
-            if value is None or (low <= value <= high and not active_signs & bit):
+            if value is None or (low <= value <= high and not (active_signs and active_signs & bit)):
                 continue
             counted = len(self.counts)
             for rule in watch.rules:
