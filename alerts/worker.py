@@ -27,7 +27,7 @@ from mqtt.broker_metrics import BrokerMetrics
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.host_clock import HostClock
 from mqtt.instance import Instance
-from mqtt.poll_throttle import PollThrottle
+from mqtt.poll_throttle import PollThrottle, is_backlog
 from mqtt.session import MAX_IN_FLIGHT, SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import ActiveRole
 from mqtt.standby_sessions import Elsewhere, standby_sessions
@@ -214,7 +214,9 @@ class Worker:
             readable = self._wait()
             if not self._session.end_stale_connection() and readable:
                 self._set_time()
-                self._throttle.after(self._session.receive(), self._received_at)
+                read = self._session.receive()
+                backlog = is_backlog(len(self._unacknowledged), WINDOW)
+                self._throttle.after(read, self._received_at, backlog=backlog)
             if self._held is not None and self._session.is_confirmed:
                 self._resume(self._held)
             self._acknowledge()

@@ -35,7 +35,7 @@ from mqtt.broker_metrics import BrokerMetrics
 from mqtt.endpoint import BrokerEndpoint
 from mqtt.instance import Instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
-from mqtt.poll_throttle import PollThrottle
+from mqtt.poll_throttle import PollThrottle, is_backlog
 from mqtt.session import RETAINED_ONCE, SESSION_EXPIRY_S, Session, SessionTakenOver
 from mqtt.standby import ActiveRole
 from mqtt.standby_sessions import Elsewhere, standby_sessions
@@ -164,8 +164,9 @@ class Pipeline:
 
     @property
     def _is_behind(self) -> bool:
-        """Whether half as many messages are held as the broker may send: it has more than ingest stores at once."""
-        return 2 * (self._in_flight + self._builder.batch.messages) >= self._settings.ingest_receive_maximum
+        """Whether the broker has more than ingest stores at once."""
+        held = self._in_flight + self._builder.batch.messages
+        return is_backlog(held, self._settings.ingest_receive_maximum)
 
     def health(self) -> tuple[str | None, Mapping[str, object]]:
         """Return why readings are not stored, or None, and facts, for /healthz. Called from another thread.

@@ -12,6 +12,11 @@ acknowledgement, and a pause must not delay that acknowledgement."""
 BACKLOG_S = 0.5  # seconds without a pause after a backlog was seen
 
 
+def is_backlog(held: int, window: int) -> bool:
+    """Return whether the broker has more than is handled at once: half of the `window` that it may send is held."""
+    return 2 * held >= window
+
+
 class PollThrottle:
     """Decide when to read the socket again.
 
@@ -26,7 +31,7 @@ class PollThrottle:
     def after(self, read: int, now: float, *, backlog: bool = False) -> None:
         """Record a read of `read` bytes at `now` (monotonic seconds).
 
-        backlog   whether the messages that are held show one: about as many as the broker may send
+        backlog   whether the messages that are held show one: `is_backlog`
         """
         if backlog:
             self._backlog_until = now + BACKLOG_S
