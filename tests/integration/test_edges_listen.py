@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,24 @@ def test_a_moment_in_two_messages_raises_the_alert_of_each(
     assert peer.send(report("bed-1", 2, at, {SPO2: 79})) == "AA"
     client.wait_for("icu-1/bed-1/heart-rate-high", 30, state="active")
     client.wait_for("icu-1/bed-1/spo2-low", 30, state="active", value=79.0)
+
+
+def test_a_sender_whose_clock_is_an_hour_ahead_raises_the_alert_by_arrival(
+    broker: BrokerServer, make_edge: MakeEdge, make_alerts: MakeAlerts, make_alert_client: MakeClient
+) -> None:
+    make_alerts(broker.url)
+    client = make_alert_client(broker.port)
+    peer = make_edge(broker.url, site_text(["bed-1"])).connect()
+    numbers = count(1)
+
+    def raised() -> bool:
+        at = datetime.now(UTC) + timedelta(hours=1)
+        return (
+            peer.send(report("bed-1", next(numbers), at, {SPO2: 79})) == "AA" and "icu-1/bed-1/spo2-low" in client.now
+        )
+
+    eventually(raised, 30, "the alert is raised")
+    assert client.now["icu-1/bed-1/spo2-low"].value == 79
 
 
 def test_a_bed_without_a_login_is_reported_and_its_readings_stay(
