@@ -155,6 +155,7 @@ FILLED = [
 """64 KiB of what costs most to look at, as (beginning, what is repeated, end)."""
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize(("before", "unit", "after"), FILLED)
 def test_no_message_costs_more_than_some_milliseconds_whatever_it_holds(before: str, unit: str, after: str) -> None:
     """Everything else waits for it: 26 ms at most, where 64 KiB of "1,1,1" took 110 before."""
