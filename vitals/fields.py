@@ -18,6 +18,8 @@ from vitals.signs import BY_KEY, Sign
 EXPECTED_TIME = "expected RFC 3339 with an offset, like 2026-11-22T10:00:00Z"
 # Long enough for any device, and short enough that a hostile text costs nothing.
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
+# `datetime.fromisoformat` reads more, and some of it wrong: 20261122101112Z as 01:11:00, and 10:11:123Z as 10:11:12.
+_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(:?\d\d([.,]\d+)?)? ?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII)
 _LEAP_SECOND = re.compile(r"(T\d\d:\d\d):60(?=[.Z+-])")
 # Java appends the name of the zone (RFC 9557), and `isoformat() + "Z"` of Python a second zone, which is the same.
 _AFTER_OFFSET = re.compile(r"(?<=[+-]00:00)Z$|(?<=[Z\d])\[[\w/+-]+\]$", re.IGNORECASE)
@@ -49,9 +51,10 @@ def parse_counter(key: str, value: Any) -> int:
 def parse_patient_id(value: Any) -> str | None:
     """Return the patient's id without surrounding space; None for an empty one. Raises BadField.
 
-    A whole number is its digits: without them the readings of two patients could not be distinguished.
+    A whole number is its digits: without them the readings of two patients could not be distinguished. A float from
+    2^53 on has lost some of them.
     """
-    if type(value) is int or (isinstance(value, float) and value.is_integer()):
+    if type(value) is int or (isinstance(value, float) and value.is_integer() and abs(value) < 2**53):
         value = str(int(value))
     if not isinstance(value, str):
         raise BadField(f"patient_id is {describe(value)}; expected a text")
@@ -89,13 +92,14 @@ def parse_sensor_off(value: Any) -> tuple[str, ...]:
 def parse_time(value: Any) -> datetime:
     """Return the moment; raises BadField that shows the form that is expected.
 
-    Any form of ISO 8601 with an offset is read. A leap second (23:59:60, which Python's datetime does not have) is the
-    next second.
+    Any form of ISO 8601 with a calendar date and an offset is read. A leap second (23:59:60, which Python's datetime
+    does not have) is the next second.
     """
     if not isinstance(value, str):
         raise BadField(f"time is {describe(value)}; {EXPECTED_TIME}")
     try:
-        moment, leap = _LEAP_SECOND.subn(r"\1:59", _AFTER_OFFSET.sub("", value.strip()).upper())
+        text = _AFTER_OFFSET.sub("", value.strip()).upper()
+        moment, leap = _LEAP_SECOND.subn(r"\1:59", text if _TIME.fullmatch(text) else "")
         parsed = datetime.fromisoformat(moment) + timedelta(seconds=leap)
     except (ValueError, OverflowError):
         raise BadField(f"time is {describe(value)}; {EXPECTED_TIME}") from None

@@ -233,6 +233,7 @@ def test_any_form_of_iso_8601_with_an_offset_is_read(written: str) -> None:
         ('"sensor_off":"temperature"', Reason.BAD_FIELD),
         ('"patient_id":[42]', Reason.BAD_TEXT),
         ('"patient_id":4.2', Reason.BAD_TEXT),
+        ('"patient_id":9007199254740993.0', Reason.BAD_TEXT),
         ('"temperature":nan', Reason.BAD_FIELD),
         ('"temperature":-nan', Reason.BAD_FIELD),
         ('"temperature":inf', Reason.BAD_FIELD),
@@ -365,6 +366,9 @@ def test_a_leap_second_is_the_next_second(written: str) -> None:
         "22.11.2026 10:00:00Z",
         "26-11-22T10:00:00Z",
         "2165-165-165T165:165:85Z",
+        "20261122101112Z",
+        "2026-11-22T10:11:123Z",
+        "2026-11-22T10:11.5Z",
     ],
 )
 def test_a_time_of_another_form_is_refused_with_the_form_that_is_expected(written: object) -> None:
