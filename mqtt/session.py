@@ -106,7 +106,7 @@ class Session:
         self._deliver = deliver
         self._on_connected = connected
         self._log = log
-        self._boot = boot
+        self.boot = boot
         self._service = service_topic
         self._unpublished: dict[int, _Outgoing] = {}  # by packet identifier, without a PUBACK
         self._waiting: deque[_Outgoing] = deque()  # until the connection is confirmed, and fewer are in flight
@@ -173,7 +173,7 @@ class Session:
             other = read_status(self.order.current, self._service)
         except SubscriptionRefused:
             return  # the session reports it
-        if other is not None and other.boot > self._boot:
+        if other is not None and other.boot > self.boot:
             self._replaced_by = other
             self._raise_if_replaced()
 
@@ -373,7 +373,7 @@ class Session:
         problem, since = self._problem or ("", None)
         broker = self.order.current.address
         return encode_service_status(
-            ServiceStatus.here(state, self._boot, broker=broker, problem=problem, problem_since=since)
+            ServiceStatus.here(state, self.boot, broker=broker, problem=problem, problem_since=since)
         )
 
     def _on_connect(self, client: mqtt.Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
@@ -456,13 +456,13 @@ class Session:
         other = decode_service_status(payload)
         if other is None or other.state != "online":
             return
-        if other.boot == self._boot:
+        if other.boot == self.boot:
             self._echoed_at = time.monotonic()
             self.is_drained |= self._drain and message_id > 0 and not retained
             if self._connected and not self._confirmed and self._replaced_by is None:
                 self._confirmed = True
                 self._publish_waiting()
-        elif other.boot > self._boot:
+        elif other.boot > self.boot:
             self._replaced_by = other
 
     def is_echo_missing(self, now: float) -> bool:

@@ -102,7 +102,9 @@ def _keep(
                 other, runs = find_last_instance(broker, service_topic, stop.is_set, quiet)
                 if stop.is_set() or not is_elsewhere(broker):  # it may have changed meanwhile
                     continue
-                if runs:
+                if runs and other is not None:
+                    if other.boot == session.boot:
+                        continue  # this process, which a proxy leads to this broker
                     heard = f"another process with this client id acts at another broker, {broker.address}: {other}"
                     continue
                 present = make_session(broker, client_id, filters)

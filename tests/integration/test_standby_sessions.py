@@ -1,9 +1,19 @@
 """A service's session on the standby broker of a pair, made before a failover."""
 
+import logging
+import select
 import signal
+import time
 from datetime import UTC, datetime
 
+import pytest
+
+import mqtt.standby_sessions
+from bench.proxy import Proxy
 from mqtt.endpoint import BrokerEndpoint
+from mqtt.session import Session
+from mqtt.standby_sessions import standby_sessions
+from stack.servers import BrokerServer
 from tests.fixtures.broker_pair import ProxiedPair
 from tests.fixtures.ingest import MakeIngest
 from tests.support.mqtt_probe import publishes
@@ -45,3 +55,30 @@ def test_readings_that_the_other_broker_acknowledged_before_ingest_connected_to_
     assert ingest.said().count("connected to the broker") >= 2
     assert made.format(pair.brokers["a"].server.port) not in ingest.said()
     pair.brokers["a"].server.start()
+
+
+def test_a_service_that_reaches_its_broker_through_a_proxy_is_no_other_process_at_that_broker(
+    broker: BrokerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt.standby_sessions, "AGAIN_S", 0.1)
+    topic, log = "vitalflow/services/behind-a-proxy", logging.getLogger("test")
+    proxy = Proxy(broker.port).start()
+    through = BrokerEndpoint.parse(f"mqtt://127.0.0.1:{proxy.port}")
+    session = Session(
+        through, "behind-a-proxy", topic, [], window=10, boot=time.time_ns(), deliver=lambda *_: None,
+        connected=lambda _: None, log=log,
+    )  # fmt: skip
+    try:
+        with standby_sessions([BrokerEndpoint.parse(broker.url)], "behind-a-proxy", topic, [], session, log) as other:
+            deadline = time.monotonic() + 8.0
+            while time.monotonic() < deadline:
+                session.ensure_connected(time.monotonic())
+                number = session.fileno()
+                if select.select([] if number is None else [number], [], [], 0.1)[0]:
+                    session.receive()
+                session.maintain(time.monotonic())
+                assert other.problem is None
+            assert session.is_confirmed
+    finally:
+        session.disconnect()
+        proxy.stop()
