@@ -55,6 +55,19 @@ class Stack:
     def up(self, *options: str) -> subprocess.CompletedProcess[str]:
         return self.run("up", "--devices", "3", "--port-base", str(self.port_base), *options)
 
+    @contextmanager
+    def demo(self, *options: str) -> Iterator["subprocess.Popen[str]"]:
+        """A demo in the foreground, once everything is up."""
+        line = [sys.executable, "-m", "stack", "--home", str(self.home.folder), "demo"]
+        line += ["--port-base", str(self.port_base), *options]
+        with subprocess.Popen(line, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert any(printed.startswith("everything is up") for printed in process.stdout)
+                yield process
+            finally:
+                process.send_signal(signal.SIGINT)
+
     def state(self) -> State:
         state = self.home.state()
         assert state is not None
@@ -123,6 +136,8 @@ def stack_in(folder: Path) -> Iterator[Stack]:
     ended = stack.run("down", "--wipe")
     assert ended.returncode == 0, ended.stderr
     assert stack.left_over() == []
+    assert not find_programs().folder(stack.home.data).exists()
+    assert stack.home.secrets() is None
 
 
 @pytest.fixture
@@ -139,32 +154,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert begun.returncode == 0, begun.stderr
         until(lambda: stack.rows() > 0, "a first row")
         yield stack
-
-
-def test_up_serves_down_leaves_nothing_and_wipe_deletes_the_data(stack: Stack) -> None:
-    begun = stack.up("--detach")
-    assert begun.returncode == 0, begun.stderr
-    until(lambda: stack.rows() > 0, "a first row")
-    assert stack.run("status").returncode == 0
-    assert "already running" in stack.up("--detach").stderr
-    assert stack.listening() == {("127.0.0.1", port) for port in Ports(stack.port_base).all}
-
-    log = stack.home.log("ingest")
-    with log.open("ab") as out:
-        out.write(b"a long line of a busy year\n" * (log_files.MAX_BYTES // 20))
-    old = log.with_name("ingest.log.1")
-    until(lambda: old.exists() and log.stat().st_size < log_files.MAX_BYTES < old.stat().st_size, "a new log")
-
-    rows = stack.rows()
-    assert stack.run("down").returncode == 0
-    assert stack.left_over() == []
-    assert stack.run("status").returncode == 1
-
-    assert stack.up("--detach").returncode == 0
-    assert stack.rows() >= rows, "the data did not survive down and up"
-    assert stack.run("down", "--wipe").returncode == 0
-    assert not find_programs().folder(stack.home.data).exists()
-    assert stack.home.secrets() is None
 
 
 def test_at_an_address_of_other_machines_only_the_broker_listens_and_only_with_tls_and_a_name(
@@ -268,37 +257,48 @@ def test_the_alert_worker_starts_without_the_database(shared: Stack) -> None:
     assert set(names) <= set(order)
 
 
-def test_what_a_killed_supervisor_left_is_found_and_ended(stack: Stack) -> None:
-    assert stack.up("--detach").returncode == 0
-    orphan = stack.running("ingest")
-    stack.kill("supervisor")
-    until(lambda: not stack.home.is_locked(), "the lock free")
-    assert find(orphan) is not None
-    assert stack.run("status").returncode == 1
+def test_down_leaves_nothing_running_and_the_data_for_a_demo_that_ctrl_c_ends(shared: Stack) -> None:
+    assert shared.run("status").returncode == 0
+    assert "already running" in shared.up("--detach").stderr
+    assert shared.listening() == {("127.0.0.1", port) for port in Ports(shared.port_base).all}
 
-    again = stack.up("--detach")
+    log = shared.home.log("ingest")
+    with log.open("ab") as out:
+        out.write(b"a long line of a busy year\n" * (log_files.MAX_BYTES // 20))
+    old = log.with_name("ingest.log.1")
+    until(lambda: old.exists() and log.stat().st_size < log_files.MAX_BYTES < old.stat().st_size, "a new log")
+
+    rows = shared.rows()
+    assert shared.run("down").returncode == 0
+    assert shared.left_over() == []
+    assert shared.run("status").returncode == 1
+
+    with shared.demo("--devices", "3") as process:
+        assert shared.rows() >= rows, "the data did not survive down and up"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert shared.left_over() == []
+
+
+def test_what_a_killed_supervisor_left_is_found_and_ended(shared: Stack) -> None:
+    begun = shared.up("--detach")
+    assert begun.returncode == 0, begun.stderr
+    orphan = shared.running("ingest")
+    shared.kill("supervisor")
+    until(lambda: not shared.home.is_locked(), "the lock free")
+    assert find(orphan) is not None
+    assert shared.run("status").returncode == 1
+
+    again = shared.up("--detach")
     assert again.returncode == 0, again.stderr
     assert find(orphan) is None
-    assert "left running" in stack.run("logs", "supervisor").stdout
+    assert "left running" in shared.run("logs", "supervisor").stdout
 
-    stack.kill("supervisor")
-    until(lambda: not stack.home.is_locked(), "the lock free")
-    assert stack.run("down").returncode == 0
-    assert stack.left_over() == []
-
-
-def test_ctrl_c_ends_everything_that_runs_in_the_foreground(stack: Stack) -> None:
-    line = [sys.executable, "-m", "stack", "--home", str(stack.home.folder), "up"]
-    line += ["--devices", "3", "--port-base", str(stack.port_base)]
-    with subprocess.Popen(line, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for values in process.stdout:
-            if values.startswith("everything is up"):
-                break
-        process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert process.wait(30) == 0
-    assert stack.left_over() == []
+    shared.kill("supervisor")
+    until(lambda: not shared.home.is_locked(), "the lock free")
+    assert shared.run("down").returncode == 0
+    assert shared.left_over() == []
 
 
 def test_a_port_that_is_taken_is_one_sentence_and_leaves_nothing(stack: Stack) -> None:
@@ -313,38 +313,23 @@ def test_a_port_that_is_taken_is_one_sentence_and_leaves_nothing(stack: Stack) -
     assert stack.left_over() == []
 
 
-def test_the_demo_shows_a_bed_of_each_kind_of_other_system_with_values(stack: Stack) -> None:
-    beds = {"hl7-01": "temperature", "webhook-01": "temperature", "serial-01": "spo2", "mqtt-01": "resp_rate"}
-    line = [sys.executable, "-m", "stack", "--home", str(stack.home.folder), "demo"]
-    line += ["--devices", "1", "--port-base", str(stack.port_base)]
-    with subprocess.Popen(line, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for printed in process.stdout:
-            if printed.startswith("everything is up"):
-                break
-
-        def shown() -> bool:
-            ward = stack.ward()
-            return all(ward.get(f"icu-1-{bed}", {}).get("values", {}).get(sign) for bed, sign in beds.items())
-
-        try:
-            until(shown, "a value of each bed")
-            assert {stack.ward()[f"icu-1-{bed}"]["condition"] for bed in beds} == {"NORMAL"}
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.stdout.read()
-        assert process.wait(60) == 0
-    assert stack.left_over() == []
-
-
 @pytest.mark.slow
-def test_within_about_a_minute_the_demo_raises_alerts_and_counts_them(stack: Stack) -> None:
-    shown = stack.run("demo", "--seconds", "75", "--devices", "20", "--port-base", str(stack.port_base))
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    found = re.search(r"readings stored in 75 s, (\d+) alerts raised; everything is stopped", shown.stdout)
-    assert found is not None, shown.stdout
+def test_within_about_a_minute_the_demo_shows_beds_of_other_systems_and_raises_alerts(stack: Stack) -> None:
+    beds = {"hl7-01": "temperature", "webhook-01": "temperature", "serial-01": "spo2", "mqtt-01": "resp_rate"}
+
+    def shown() -> bool:
+        ward = stack.ward()
+        return all(ward.get(f"icu-1-{bed}", {}).get("values", {}).get(sign) for bed, sign in beds.items())
+
+    with stack.demo("--devices", "20", "--seconds", "75") as process:
+        until(shown, "a value of each bed")
+        assert {stack.ward()[f"icu-1-{bed}"]["condition"] for bed in beds} == {"NORMAL"}
+        printed, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, printed
+    found = re.search(r"readings stored in \d+ s, (\d+) alerts raised; everything is stopped", printed)
+    assert found is not None, printed
     assert int(found[1]) >= 4
-    assert re.search(r"open alerts: [1-9] high", shown.stdout), shown.stdout  # a racing heart, and bed 3 loses oxygen
+    assert re.search(r"open alerts: [1-9] high", printed), printed  # a racing heart, and bed 3 loses oxygen
     assert stack.left_over() == []
 
 
