@@ -158,10 +158,8 @@ def logins(server: DatabaseServer, name: str) -> dict[str, str]:
 
 def copy_of_template(server: DatabaseServer, name: str) -> Db:
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        order = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-            sql.Identifier(name), sql.Identifier(TEMPLATE)
-        )
-        connection.execute(order)
+        order = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(order.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
     return db_of(server, name)
 
 
