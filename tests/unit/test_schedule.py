@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from alerts.engine.engine import Engine
-from alerts.rulefile.parser import load
+from alerts.rulefile.parser import load, parse
 from tests.support.factories import make_alert
+from tests.support.rule_text import level, rule
 from vitals.alert import Change, Event
 from vitals.codec import encode
 from vitals.reading import reading
+from vitals.rules import RuleSet
 from vitals.topics import Topics
 
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -19,9 +21,9 @@ TICK = timedelta(seconds=0.5)
 class Ward:
     """An engine with a clock, and devices that send a reading a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: RuleSet | None = None) -> None:
         self.now = START
-        self.engine = Engine(Topics(), load(), START)
+        self.engine = Engine(Topics(), rules or load(), START)
         self.seq = 0
         self.values = {"heart_rate": 80.0, "spo2": 97.0, "resp_rate": 16.0}
 
@@ -77,14 +79,37 @@ def test_a_removed_device_is_visited_no_more() -> None:
     assert ward.run(60) == []
 
 
+def test_a_delay_ends_at_its_time_between_two_readings() -> None:
+    ward = Ward(parse(rule("hr", "heart_rate", level("high", above=120, for_s=14)), "rules.toml"))
+    for heart_rate in (80.0, 80.0, 80.0, 130.0, 130.0):
+        ward.values["heart_rate"] = heart_rate
+        assert ward.run(10) == []
+        assert ward.run(1, "bed-1") == []
+    assert ward.run(2.5) == []
+    assert rules(ward.run(0.5)) == [("bed-1", "hr")]
+
+
+def test_the_delays_of_an_offline_device_and_of_its_return_end_at_their_times() -> None:
+    ward = Ward(parse(rule("off", "offline", level("low"), for_s=9, clear_for_s=7), "rules.toml"))
+    topic = b"vitalflow/status/icu-1/bed-1"
+    assert ward.run(30, "bed-1") == []
+    for state, delay in (("online", 0.0), ("offline", 9.0), ("online", 7.0)):
+        payload = f'{{"state":"{state}","boot":1}}'.encode()
+        assert list(ward.engine.take(topic, payload, False, ward.now)) == []
+        if delay:
+            assert ward.run(delay - 0.5) == []
+            assert rules(ward.run(0.5)) == [("bed-1", "off")]
+
+
 def test_a_reminder_and_the_end_of_an_audio_pause_come_at_their_times_though_nothing_else_is_due() -> None:
-    ward = Ward()
+    # Nothing counts but this rule: a score whose alert is not raised, beside this one, counts all the time.
+    ward = Ward(parse(rule("spo2-low", "spo2", level("high", below=85)), "rules.toml"))
     assert ward.run(10, "bed-1") == []
     ward.values["spo2"] = 70.0
     raised = ward.run(5, "bed-1")
     assert rules(raised) == [("bed-1", "spo2-low")]
     assert raised[0].alert.active_since is not None
-    due = raised[0].alert.active_since + load().reminder
+    due = raised[0].alert.active_since + ward.engine.rules.reminder
     ward.run((due - ward.now).total_seconds() - TICK.total_seconds(), "bed-1")
     [reminder] = ward.run(TICK.total_seconds(), "bed-1")
     assert (reminder.alert.change, ward.now) == (Change.REMINDED, due)
