@@ -85,16 +85,13 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+def pytest_runtest_call() -> Generator[None, None, None]:
     """Measure the coverage of a test for its first MEASURED_S only: what repeats a thousand examples covers no more."""
     measured = coverage.Coverage.current()
     if measured is None:
         return (yield)
     previous = signal.signal(signal.SIGVTALRM, lambda *_: measured.stop())
-    if item.get_closest_marker("cost"):
-        measured.stop()
-    else:
-        signal.setitimer(signal.ITIMER_VIRTUAL, MEASURED_S)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MEASURED_S)
     try:
         return (yield)
     finally:

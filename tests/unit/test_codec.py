@@ -155,17 +155,15 @@ FILLED = [
 """64 KiB of what costs most to look at, as (beginning, what is repeated, end)."""
 
 
-@pytest.mark.cost
 @pytest.mark.parametrize(("before", "unit", "after"), FILLED)
-def test_no_message_costs_more_than_some_milliseconds_whatever_it_holds(before: str, unit: str, after: str) -> None:
-    """Everything else waits for it: 26 ms at most, where 64 KiB of "1,1,1" took 110 before."""
+def test_no_message_takes_time_in_the_square_of_its_length_whatever_it_holds(
+    before: str, unit: str, after: str
+) -> None:
+    """Everything else waits for it: 26 ms at most for 64 KiB, and minutes if it were read again from each byte on."""
     payload = (before + unit * ((MAX_PAYLOAD - len(before) - len(after)) // len(unit)) + after).encode()
-    took = []
-    for _ in range(5):
-        began = thread_time()
-        decode(payload, CLOCK)
-        took.append(thread_time() - began)
-    assert min(took) < 0.05
+    began = thread_time()
+    decode(payload, CLOCK)
+    assert thread_time() - began < 1
 
 
 def test_a_full_array_of_real_readings_is_within_the_bound_and_a_longer_one_is_refused_whole() -> None:
