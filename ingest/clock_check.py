@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-WINDOW_S = 10.0
+WINDOW_S = 60.0  # as long as most devices take for a reading
 MAX_DEVICES = 50_000  # a client may publish under any number of device names
 
 
 class ClockCheck:
-    """The devices whose readings were rejected for that, and those whose readings were taken, in the last seconds.
+    """Whether the last reading of each device was rejected for that, or taken, of those that sent in the last minute.
 
     One device alone says nothing: its own clock is wrong more often, which the alert `clock` states.
     """
@@ -18,13 +18,18 @@ class ClockCheck:
 
     def reject(self, device: str, now: float) -> None:
         """Note that a reading of a device is ahead; `now` in seconds of a clock that cannot be set."""
+        self._taken.pop(device, None)
         if len(self._ahead) < MAX_DEVICES:
             self._ahead[device] = now
 
     def take(self, devices: Iterable[str], now: float) -> None:
         """Note devices of which a reading is not ahead."""
-        if self._ahead:
-            self._taken |= dict.fromkeys(devices, now)
+        taken = dict.fromkeys(devices, now)
+        for device in self._ahead.keys() & taken.keys():
+            del self._ahead[device]
+        if len(self._taken) >= MAX_DEVICES:
+            self._taken.clear()
+        self._taken |= taken
 
     def find_problem(self, now: float) -> str:
         """Return what is wrong, in one sentence; empty: nothing is."""
