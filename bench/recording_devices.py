@@ -13,6 +13,7 @@ of a third are wrong (`kind_of`).
 import asyncio
 import itertools
 import json
+import os
 import signal
 import sys
 import time
@@ -38,6 +39,9 @@ DELIVERED_WITHIN = 60.0  # seconds after the last reading, for all of them to be
 STEADY, INTERMITTENT = "steady-", "moody-"  # devices whose alarm holds all the time, and comes and goes
 LOW_S, WELL_S = 12.0, 8.0  # seconds that a moody one is ill and well
 MESSAGES_PER_SAMPLE = 2.0  # on average: a third of the devices publishes four signs one by one
+
+PLAN = "DEVICE_PLAN"
+"""Variable of the environment with the plan of the process."""
 
 Name = tuple[str, int, int, int]
 """What names a reading: device, boot, seq or digest, and for a digest the stamp in milliseconds (else 0)."""
@@ -110,8 +114,9 @@ class DeviceProcess(Server):
     """The process, as `chaos` starts and kills it."""
 
     def __init__(self, plan: DevicePlan, log: Path) -> None:
-        line = [sys.executable, "-m", "bench.recording_devices", json.dumps(asdict(plan))]
-        super().__init__(plan.ward, line, log, self._records)
+        # Its URL has a password, which an argument would show to everyone on this machine.
+        environ = {**os.environ, PLAN: json.dumps(asdict(plan))}
+        super().__init__(plan.ward, [sys.executable, "-m", "bench.recording_devices"], log, self._records, environ)
         self.plan = plan
         self.last_lines: list[str] = []
         """For each kill the last line of the record: see `accounting`."""
@@ -213,6 +218,6 @@ def _by_sign(samples: Samples) -> Samples:
 
 
 if __name__ == "__main__":
-    plan = DevicePlan(**json.loads(sys.argv[1]))
+    plan = DevicePlan(**json.loads(os.environ[PLAN]))
     with Path(plan.record).open("ab", buffering=0) as opened:
         asyncio.run(run(plan, opened))
