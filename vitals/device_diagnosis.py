@@ -19,7 +19,7 @@ from vitals.payload import decode_foreign, is_json
 from vitals.reading import FullReading, Reading, sign_values
 from vitals.recording.marks import bad_mark
 from vitals.recording.names import plain
-from vitals.signs import KEYS_ELSEWHERE, SIGN_KEYS, SIGNS
+from vitals.signs import KEYS_ELSEWHERE, NO_VALUES_ELSEWHERE, SIGN_KEYS, SIGNS
 from vitals.status import Status, decode_status
 from vitals.thresholds import SILENT_AFTER, STALE_AFTER
 from vitals.topics import InvalidTopic, Topics
@@ -53,8 +53,6 @@ _NAMES_ELSEWHERE = {
 FIELDS = FullReading.__struct_fields__
 _KEYS = {plain(name): key for key in FIELDS for name in (key, *_NAMES_ELSEWHERE.get(key, "").split())}
 """Plain names of the keys here and in other systems."""
-_NO_VALUE = {("heart_rate", 0), ("heart_rate", 255), ("spo2", 0), ("resp_rate", 0)}
-"""Plausible values that some devices send where they measure nothing."""
 UNCHANGED_READINGS = 25  # the doctor observes for 30 s by default
 
 
@@ -140,7 +138,7 @@ class Observations:
         self.repeated_keys: Counter[str] = Counter()
         self.bad_marks: Counter[str] = Counter()  # beside values, and not read
         self.ranges: dict[str, tuple[float, float, int]] = {}  # by sign: lowest, highest, and number of values
-        self.no_values: Counter[tuple[str, float]] = Counter()  # sign and value of _NO_VALUE
+        self.no_values: Counter[tuple[str, float]] = Counter()  # sign and value of NO_VALUES_ELSEWHERE
         self.patients: Counter[str | None] = Counter()
         self.missing = 0  # numbers between two that arrived
         self.repeated = 0  # numbers that do not rise
@@ -244,7 +242,7 @@ class Observations:
             if value is not None:
                 low, high, count = self.ranges.get(key, (value, value, 0))
                 self.ranges[key] = min(low, value), max(high, value), count + 1
-                if (key, value) in _NO_VALUE:
+                if (key, value) in NO_VALUES_ELSEWHERE:
                     self.no_values[key, value] += 1
         if reading.patient_id in self.patients or len(self.patients) < MAX_NAMES:
             self.patients[reading.patient_id] += 1
@@ -478,7 +476,7 @@ def _known_key(key: str) -> str | None:
 
 
 def _bad_marks(payload: bytes) -> list[str]:
-    """Return what marks a value as bad beside it, such as `spo2_valid is False`, each once."""
+    """Return what marks a value as bad beside it, such as that it is not valid, each once."""
     content = decode_foreign(payload)
     items = [item for item in (content if isinstance(content, list) else [content]) if isinstance(item, dict)]
     found = (bad_mark(item, FIELDS, key) for item in items for key in SIGN_KEYS if item.get(key) is not None)
@@ -498,9 +496,10 @@ def _value_findings(seen: Observations) -> Iterator[Finding]:
             f"{key} was {value:g} in {count} of {seen.ranges[key][2]} readings; it counts as measured",
             "leave out a sign that is not measured, and name it in sensor_off",
         )
-    _, highest, _ = seen.ranges.get("spo2", (0.0, 100.0, 0))
-    if 0 < highest <= 1:
-        yield Finding(Severity.WRONG, f"spo2 is at most {highest:g} %: it may be a fraction", "send percent")
+    for key in (sign.key for sign in SIGNS if sign.unit == "%"):
+        _, highest, _ = seen.ranges.get(key, (0.0, 0.0, 0))
+        if 0 < highest <= 1:
+            yield Finding(Severity.WRONG, f"{key} is at most {highest:g} %: it may be a fraction", "send percent")
     if any(count >= UNCHANGED_READINGS for _, _, count in seen.ranges.values()) and all(
         low == high for low, high, _ in seen.ranges.values()
     ):

@@ -88,6 +88,9 @@ KEYS_ELSEWHERE: dict[str, str] = {
 }
 """Names of these keys in other systems, for advice to an engineer; ingest does not read them."""
 
+NO_VALUES_ELSEWHERE = {("heart_rate", 0), ("heart_rate", 255), ("spo2", 0), ("resp_rate", 0)}
+"""Plausible values that some devices send where they measure nothing; each counts as measured."""
+
 MEAN_BP = Sign("mean_bp", "Mean arterial pressure", "MAP", "mm[Hg]", ("8478-0",), 150023, 5, 300)
 """Computed from both pressures of one cuff measurement, not stored; see `mean_pressure`."""
 
