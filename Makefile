@@ -47,7 +47,7 @@ test: setup ## every check and every test, on real servers and in a real browser
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	@$(PY) -m coverage run -m pytest -n $(WORKERS) tests/unit tests/integration
 	@$(PY) -m coverage combine --quiet && $(PY) -m coverage report
-	@$(PY) -m pytest -n 4 tests/community tests/browser tests/acceptance
+	@$(PY) -m pytest -n $(WORKERS) tests/community tests/browser tests/acceptance
 
 test-fast: check js-check ## lint, types and unit tests, Python and JavaScript; starts no server
 	@$(PY) -m pytest tests/unit
