@@ -1,11 +1,14 @@
 """Ingest has the readings around each alert kept, also those of alerts from before a long stop."""
 
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import psycopg
 
+from ingest.snapshots import AlertSnapshots
 from stack.servers import BrokerServer
 from tests.fixtures.ingest import MakeIngest
 from tests.support.factories import make_alert
@@ -79,3 +82,35 @@ def test_a_failure_is_logged_and_the_copy_is_made_once_the_database_allows_it(
     ingest.kill()
     make_ingest(broker.url, db)
     eventually(lambda: db.one(EMPTY) == 0, 60, "the readings are copied")
+
+
+class Pauses(threading.Event):
+    """An event that is not set, and keeps how long each wait for it was to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.seconds.append(timeout)
+        return False
+
+
+def test_the_copies_of_many_alerts_leave_the_database_four_fifths_of_the_time(db: Db) -> None:
+    write_readings(db, range(1, 301), start=OLD)
+    for second in range(ALERTS):
+        raised = OLD + timedelta(seconds=90 + second)
+        name = str(alert_id("bed-1", "spo2-low", raised))
+        store_alert(db, make_alert(device="bed-1", alert_id=name, raised_at=raised, changed_at=raised, patient_id=None))
+    taken: list[int] = []
+    snapshots = AlertSnapshots(db.ingest_url, taken.append, lambda _: None)
+    snapshots._stopping = pauses = Pauses()
+    with psycopg.connect(db.ingest_url, autocommit=True) as connection:
+        begun = time.monotonic()
+        snapshots.work(connection)
+        took = time.monotonic() - begun
+    assert taken == [50, 50, 20]
+    assert (pauses.seconds[0], len(pauses.seconds)) == (0, 3)
+    assert min(pauses.seconds[1:]) > 0
+    assert sum(pauses.seconds[1:]) <= 4 * took
