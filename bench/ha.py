@@ -55,6 +55,7 @@ class FaultRow:
     doubled: int = 0
     lost_with_broker: int = 0
     older_revisions: int = 0
+    sent_again_by_bridge: int = 0  # older revisions of a ward with a broker of its own
     two_acted: int = 0
 
 
@@ -72,6 +73,7 @@ class HaReport(FaultCounts):
     places_with_two_open: list[str] = field(default_factory=list)
     open_in_database_alone: list[str] = field(default_factory=list)
     older_revisions: int = 0
+    sent_again_by_bridge: int = 0  # older revisions of a ward with a broker of its own
     kept: list[str] = field(default_factory=list)
 
     @property
@@ -193,6 +195,9 @@ class _Run(FaultRun):
         report, counted = self._report, self.count(self._report)
         alerts, came_at = list(self.recorder.received), list(self.recorder.came_at)
         changes = changes_at(alerts, came_at)
+        received = list(zip(alerts, came_at, strict=True))
+        at_edge = [(alert, came) for alert, came in received if EDGE_PREFIX in alert.device_id]
+        elsewhere = [(alert, came) for alert, came in received if EDGE_PREFIX not in alert.device_id]
         for row, span in self._rows_of_faults:
             begin = span[0] - AUTOSAVE_S  # what a broker acknowledged and had not saved
             made = {name for name, moment in counted.record.made.items() if begin <= moment <= span[1]}
@@ -200,7 +205,8 @@ class _Run(FaultRun):
             row.doubled = sum(counted.stored[name] > 1 for name in made)
             row.without_storing_s = round(longest_gap(self.storing.stored_at, span), 1)
             row.without_alerts_s = round(longest_gap(changes, span), 1)
-            row.older_revisions = older_revisions(alerts, came_at, span)
+            row.older_revisions = older_revisions(elsewhere, span)
+            row.sent_again_by_bridge = older_revisions(at_edge, span)
             report.faults.append(asdict(row))
         report.each_fault = per_fault(report.faults)
         with self._environment.connect() as connection:
@@ -212,3 +218,4 @@ class _Run(FaultRun):
         ended = {alert.alert_id for alert in alerts if not alert.is_open}
         report.places_with_two_open = places_with_two_open(row[1:] for row in latest if row[0] not in ended)  # type: ignore[misc]
         report.older_revisions = sum(row.older_revisions for row, _ in self._rows_of_faults)
+        report.sent_again_by_bridge = sum(row.sent_again_by_bridge for row, _ in self._rows_of_faults)

@@ -25,11 +25,11 @@ def changes_at(alerts: Sequence[Alert], came_at: Sequence[float]) -> list[float]
     return list(first.values())
 
 
-def older_revisions(alerts: Sequence[Alert], came_at: Sequence[float], span: Span) -> int:
+def older_revisions(alerts: Sequence[tuple[Alert, float]], span: Span) -> int:
     """Count the messages within a span with an older revision of an alert than one that had come before."""
     newest: dict[object, int] = defaultdict(int)
     older = 0
-    for alert, came in zip(alerts, came_at, strict=True):
+    for alert, came in alerts:
         older += alert.revision < newest[alert.alert_id] and span[0] <= came <= span[1]
         newest[alert.alert_id] = max(newest[alert.alert_id], alert.revision)
     return older

@@ -74,7 +74,7 @@ def test_a_repeated_alert_is_no_change_and_an_older_revision_is_counted() -> Non
     later = replace(first, revision=2)
     alerts, came_at = [first, later, first, later], [1.0, 2.0, 11.0, 12.0]
     assert changes_at(alerts, came_at) == [1.0, 2.0]
-    assert older_revisions(alerts, came_at, (10.0, 20.0)) == 1
+    assert older_revisions(list(zip(alerts, came_at, strict=True)), (10.0, 20.0)) == 1
     assert changes_at([*alerts, replace(first, revision=3)], [*came_at, 13.0]) == [1.0, 2.0, 13.0]
 
 
