@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 
 from stack.servers import free_port
@@ -145,7 +146,10 @@ class RepeatingSender(threading.Thread, ABC):
 
     @abstractmethod
     def deliver(self, number: int) -> bool:
-        """Send a measurement of the time `at(number)`; return whether it is acknowledged. Raises OSError."""
+        """Send a measurement of the time `at(number)`; return whether it is acknowledged.
+
+        Raises OSError without an answer, and HTTPException for half of one.
+        """
 
     def at(self, number: int) -> datetime:
         """The time of a measurement."""
@@ -157,7 +161,7 @@ class RepeatingSender(threading.Thread, ABC):
         while not self._finished.wait(self._interval_s):
             try:
                 acknowledged = self.deliver(number)
-            except OSError:
+            except (OSError, HTTPException):
                 acknowledged = False
             if acknowledged:
                 self.acknowledged.append(self.at(number))
