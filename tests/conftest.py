@@ -3,11 +3,8 @@
 tests/unit must stay fast, so nothing here imports a package that starts a server or a browser.
 """
 
-import signal
-from collections.abc import Generator
 from pathlib import Path
 
-import coverage
 import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
@@ -68,8 +65,6 @@ SPREAD = [
     "integration/test_monitoring.py", "integration/test_nothing_stored.py", "integration/test_standby.py",
 ]  # fmt: skip
 
-MEASURED_S = 0.5  # of processor; a test whose coverage is measured takes nearly three times as much
-
 # Servers share the machine's cores with the tests, so the time that one example takes says nothing about the code.
 hypothesis.settings.register_profile(
     "vitalflow", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -82,23 +77,6 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
     if path.parent == Path(__file__).parent:
         for name in FIXTURES.get(path.name, []):
             parent.config.pluginmanager.import_plugin(f"tests.fixtures.{name}")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, None, None]:
-    """Measure the coverage of a test for its first MEASURED_S only: what repeats a thousand examples covers no more."""
-    measured = coverage.Coverage.current()
-    if measured is None:
-        return (yield)
-    previous = signal.signal(signal.SIGVTALRM, lambda *_: measured.stop())
-    signal.setitimer(signal.ITIMER_VIRTUAL, MEASURED_S)
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, previous)
-        if coverage.Coverage.current() is None:
-            measured.start()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
