@@ -88,7 +88,7 @@ class BatchBuilder:
             self._add_alert_event(name, payload)
             return
         if kind == "rules":
-            self._add_republished(name, bed.device, payload)
+            self._add_republished(name, payload)
             return
         if bed is NO_BED:
             delivery_id = f"{self._client_id}/{message_id}" if message_id else None
@@ -130,7 +130,7 @@ class BatchBuilder:
         if name.startswith(f"{self._topics.root}/alerts/"):
             kind, bed, _ = self._topics.parse_rule(name)
         elif name.startswith(f"{self._topics.root}/services/"):
-            kind, bed = "rules", DeviceAddress("", name.split("/")[-2])
+            kind, bed = "rules", NO_BED
         elif name.startswith(tuple(f"{self._topics.root}/{kind}/" for kind in KINDS)):
             return name, "audit", NO_BED  # not cached: these messages are few, and each user has topics of their own
         else:
@@ -164,14 +164,15 @@ class BatchBuilder:
             return
         self.batch.alert_events.append(AlertEventRow(self._now, alert, topic, payload))
 
-    def _add_republished(self, topic: str, service: str, payload: bytes) -> None:
+    def _add_republished(self, topic: str, payload: bytes) -> None:
         try:
             republished = decode_republished(payload) if payload else Republished()
         except ValueError as error:
             self._reject(topic, payload, Problem(Reason.BAD_ALERT, str(error)))
             return
         if republished.epoch:
-            self.batch.republished.append(RepublishedRow(self._now, service, republished, topic, payload))
+            writer = topic.split("/")[-2]
+            self.batch.republished.append(RepublishedRow(self._now, writer, republished, topic, payload))
 
     def _add_audit_event(self, topic: str, payload: bytes, delivery_id: str | None, retained: bool, dup: bool) -> None:
         try:

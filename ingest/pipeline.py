@@ -51,8 +51,8 @@ log = logging.getLogger("ingest")
 
 RECEIPT_POLL_S = 0.05  # interval between two searches for due receipts,
 RECEIPTS_PER_POLL = 100  # and the most that are sent then: 2,000 a second, spread so that they delay no batch
-LOGIN_CHECK_S = 1.0  # interval between two searches for devices without readings,
-WITHOUT_READINGS_LINES = 20  # and the most that are logged one by one then
+CHECK_S = 1.0  # interval between two searches for devices without readings, and for a wrong clock of this host
+WITHOUT_READINGS_LINES = 20  # the most that are logged one by one then
 ASK_DATABASE_AFTER = timedelta(seconds=10)  # without a commit, /healthz connects to the database
 MAX_WAIT_S = 0.5  # maximum wait for an event
 # After a read that returned little, the socket is not read for this part of the linger, for which a batch waits anyway.
@@ -122,7 +122,7 @@ class Pipeline:
         self._logins_topic = topics.logins(settings.ingest_client_id)
         self._clock_problem = ""
         self._clock_log = Throttle()
-        self._next_login_check = 0.0
+        self._next_check = 0.0
         self._refused_logins = self._failed_connections = 0  # counted in the metrics
         self._session = Session(
             settings.broker,
@@ -250,12 +250,14 @@ class Pipeline:
                 readable = False
             self._acknowledge_committed()
             self._send_receipts(now)
-            self._check_logins(now)
+            if now >= self._next_check:
+                self._next_check = now + CHECK_S
+                self._check_logins()
+                self._check_clock(now)
             if readable:
                 self._receive()
             if self._is_due(self._builder.batch, time.monotonic()):
                 self._submit_batch()
-            self._check_clock(time.monotonic())
             self._session.set_problem(self._writer.problem(datetime.now(UTC)) or self._elsewhere.problem)
             self._session.maintain(time.monotonic())
         self._shut_down()
@@ -358,11 +360,8 @@ class Pipeline:
         if retained and report is not None:
             self._logins.restore(report)
 
-    def _check_logins(self, now: float) -> None:
-        """Once a second: log devices of which no reading arrives, and publish the report if it changed."""
-        if now < self._next_login_check:
-            return
-        self._next_login_check = now + LOGIN_CHECK_S
+    def _check_logins(self) -> None:
+        """Log devices of which no reading arrives, and publish the report if it changed."""
         wall = datetime.now(UTC)
         if self._writer.problem(wall) is not None or not self._session.connected or self._is_behind:
             self._logins.behind(wall)

@@ -129,3 +129,21 @@ def test_a_retained_alert_with_an_absurd_time_or_number_does_not_end_the_worker(
         alert = make_alert(device="bed-1", rule="spo2-low", **change)
         ward.engine.restore([alert], ward.now)
         ward.run(10, "bed-1")
+
+
+def test_what_is_counted_at_one_bed_is_counted_at_no_other() -> None:
+    ward = Ward()
+    ward.run(10, "bed-1", "bed-2")
+    ward.values["spo2"] = 70.0
+    ward.run(5, "bed-1")
+    late = reading(ward.now - timedelta(seconds=50), {"spo2": 60.0})  # of an unknown place
+    ward.engine.take(b"vitalflow/vitals/icu-1/bed-1", encode(late), False, ward.now)
+    assert ward.engine.beds["bed-1"].counts
+    assert ward.engine.beds["bed-1"].clock.undecided
+    ward.values["spo2"] = 97.0
+    ward.run(600, "bed-1")
+    sick, silent = ward.engine.beds["bed-1"], ward.engine.beds["bed-2"]
+    assert (sick.counts, list(silent.counts)) == ({}, ["no-data"])
+    new = Ward()
+    new.run(1, "bed-3")
+    assert (new.engine.beds["bed-3"].counts, new.engine.beds["bed-3"].clock.undecided) == ({}, [])
