@@ -9,6 +9,7 @@ from typing import Any
 
 from devices.fleet import run_fleet
 from devices.fleet_stats import FleetStats
+from devices.scenario import Scenario
 from devices.simulated_ward import simulated_ward
 from mqtt.endpoint import BrokerEndpoint
 from tests.support.servers import Db
@@ -20,7 +21,7 @@ Name = tuple[str, int, int]
 
 
 class Fleet:
-    """Devices in a thread of their own; `options` are those of `run_fleet`.
+    """Devices in a thread of their own; `options` are those of `run_fleet`. No patient's course silences one of them.
 
     acknowledged   the names of all readings that got a PUBACK
     said           the sentences that a user would have seen
@@ -32,7 +33,9 @@ class Fleet:
         self._options = options
         self.stats = FleetStats(devices)
         self._broker = BrokerEndpoint.parse_list(mqtt_url)
-        self._sources = simulated_ward(devices, ward="icu-1", boot=int(time.time()), seed=7, interval_s=1 / hertz)
+        self._sources = simulated_ward(
+            devices, ward="icu-1", boot=int(time.time()), seed=7, scenario=Scenario.STABLE, interval_s=1 / hertz
+        )
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="fleet")
