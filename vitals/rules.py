@@ -146,6 +146,7 @@ class RuleSet:
     quiet_score: tuple[float, float] = field(init=False, repr=False)
     sensors: tuple[Rule, ...] = field(init=False, repr=False)
     timed: tuple[Rule, ...] = field(init=False, repr=False)
+    offline: tuple[Rule, ...] = field(init=False, repr=False)
     silence_after: timedelta = field(init=False, repr=False)
     no_data: tuple[Rule, ...] = field(init=False, repr=False)
     device_checks: tuple[Rule, ...] = field(init=False, repr=False)
@@ -168,6 +169,7 @@ class RuleSet:
             "quiet_score": _quiet_score(of("news2")),
             "sensors": of("sensor-off"),
             "timed": of("no-data", "offline"),
+            "offline": of("offline"),
             "no_data": of("no-data"),
             # The shortest silence that any rule reports.
             "silence_after": min((rule.levels[0].after for rule in of("no-data")), default=NO_SILENCE_RULE),

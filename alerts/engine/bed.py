@@ -209,9 +209,8 @@ class Bed(_NeededByEachReading):
             self.last_live_at = arrival
             if self.offline_since is not None:
                 self.offline_since = None  # a device that sends is online, even without a birth
-                for rule in self.rules.timed:
-                    if rule.source == "offline":
-                        self.note(rule, 0, 0, arrival, True, None, events)
+                for rule in self.rules.offline:
+                    self.note(rule, 0, 0, arrival, True, None, events)
         if self.replay_watermark is not None and reading.time > self.replay_watermark:
             self.replay_watermark = None
             self.replay_watermarks = {}

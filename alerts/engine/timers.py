@@ -58,6 +58,44 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
     return events
 
 
+def next_change_at(bed: Bed, after: datetime) -> datetime | None:
+    """Return when time will next change something at the bed, later than `after`: None if only a message will.
+
+    The end of an audio pause, a reminder, the end of a delay, and of a silent device a further level. What was due
+    before and did not happen waits for a message: a score whose alert would repeat an open one, or a last value of a
+    device that is silent. Where the silence begins is left out: it moves with each reading.
+    """
+    found = [next_change(alert, bed.rules) for alert in bed.alerts.values()]
+    found += _delay_ends(bed)
+    for rule in bed.rules.timed if bed.vacant_since is None else ():
+        silent = rule.source == "no-data"
+        since = bed.last_live_at if silent else bed.offline_since
+        if since is not None and not (silent and after - since < bed.rules.silence_after):
+            state = bed.counts.get(rule.name)
+            shortest = _silent_after(bed) if silent else ZERO
+            found += [since + max(level.after, shortest) for level in rule.levels[state.level if state else 0 :]]
+    return min([at for at in found if at is not None and at > after], default=None)
+
+
+def next_delay_end(bed: Bed, after: datetime) -> datetime | None:
+    """Return when the next delay ends that a value counts, later than `after`; None if there is none."""
+    return min([at for at in _delay_ends(bed) if at > after], default=None)
+
+
+def _delay_ends(bed: Bed) -> list[datetime]:
+    return [
+        since + level.after
+        for name, state in bed.counts.items()
+        if state.depth > state.level
+        for since, level in zip(
+            state.beyond[state.level : state.depth],
+            bed.rules.by_name[name].levels[state.level : state.depth],
+            strict=True,
+        )
+        if since is not None
+    ]
+
+
 CLOCK_TOLERANCE = timedelta(seconds=10)
 CHECK_INTERVAL = timedelta(seconds=4)  # at every tick the checks cost as much as the readings of 5,000 beds
 
@@ -193,9 +231,8 @@ def apply_status(bed: Bed, *, online: bool, boot: int, interval_s: float | None,
     bed.interval = timedelta(seconds=interval_s or 0)
     bed.offline_since = None
     events: list[Event] = []
-    for rule in bed.rules.timed:
-        if rule.source == "offline":
-            bed.note(rule, 0, 0, now, True, None, events)
+    for rule in bed.rules.offline:
+        bed.note(rule, 0, 0, now, True, None, events)
     return events
 
 

@@ -1,10 +1,15 @@
 """A tick visits the beds that time may change, and each quiet bed when its check is due."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
+from alerts.engine.bed import Bed
 from alerts.engine.engine import Engine
+from alerts.engine.timers import tick
 from alerts.rulefile.parser import load, parse
 from tests.support.factories import make_alert
 from tests.support.rule_text import level, rule
@@ -87,6 +92,35 @@ def test_a_delay_ends_at_its_time_between_two_readings() -> None:
         assert ward.run(1, "bed-1") == []
     assert ward.run(2.5) == []
     assert rules(ward.run(0.5)) == [("bed-1", "hr")]
+
+
+def test_a_silent_device_reaches_each_further_level_at_its_time() -> None:
+    ward = Ward(parse(rule("silent", "no-data", level("low", for_s=12), level("medium", for_s=45)), "rules.toml"))
+    assert ward.run(30, "bed-1") == []
+    assert ward.run(11.5) == []
+    assert [event.alert.level for event in ward.run(0.5)] == [1]
+    assert ward.run(32.5) == []
+    assert [event.alert.level for event in ward.run(0.5)] == [2]
+
+
+def test_a_bed_is_visited_no_more_often_for_what_only_a_message_will_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    visited: Counter[str] = Counter()
+
+    def counted(bed: Bed, now: datetime) -> Sequence[Event]:
+        visited[bed.device] += 1
+        return tick(bed, now)
+
+    monkeypatch.setattr("alerts.engine.schedule.tick", counted)
+    ward = Ward()
+    ward.values["spo2"] = 91.0  # scores 3, which its own alert reports: the delay of NEWS2 stays over
+    assert [name for _, name in rules(ward.run(60, "bed-1", "bed-2"))] == ["spo2-low", "spo2-low"]
+    assert ward.engine.beds["bed-1"].counts["news2"].is_pending
+    ward.run(60, "bed-1")
+    assert "no-data" in ward.engine.beds["bed-2"].alerts
+    visited.clear()
+    ward.run(200, "bed-1")
+    assert visited["bed-1"] <= 5  # reminders
+    assert visited["bed-2"] <= 200 / 5.5 + 5  # checks of the device, at which nothing arrives
 
 
 def test_the_delays_of_an_offline_device_and_of_its_return_end_at_their_times() -> None:
