@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,7 @@ from sql.migrate import LOCK
 from stack.binaries import ServerBinaries
 from stack.servers import POSTGRES, DatabaseServer, ensure_database, free_port
 from tests.support.migrate import copy_packages, migrate, settings_of, start_migrate, wait_for_end
-from tests.support.rows import write_readings
+from tests.support.rows import START, write_readings
 from tests.support.servers import Db, db_of, eventually
 
 TABLES = (
@@ -69,6 +70,19 @@ def test_a_new_migration_is_applied_to_a_database_that_has_rows(empty: Db, check
     assert output.count("applied") == 1
     assert "applied 9001_ward_note.sql" in output
     assert empty.rows("SELECT device_id, ward_note FROM patient_vitals") == [("bed-1", None)]
+
+
+def test_chunks_of_before_and_new_ones_are_vacuumed_in_small_steps(empty: Db, checkout: Path) -> None:
+    small_steps = checkout / "sql/migrations/0023_vacuum_in_small_steps.sql"
+    text = small_steps.read_text()
+    small_steps.unlink()
+    migrate(empty, checkout).expect_success()
+    write_readings(empty, [1])
+    small_steps.write_text(text)
+    migrate(empty, checkout).expect_success()
+    write_readings(empty, [2], start=START + timedelta(days=2))
+    options = "SELECT reloptions FROM pg_class WHERE oid::regclass = ANY (SELECT show_chunks('patient_vitals'))"
+    assert empty.rows(options) == [(["autovacuum_vacuum_cost_delay=10"],)] * 2
 
 
 def test_two_at_once_do_not_harm_each_other(empty: Db) -> None:
