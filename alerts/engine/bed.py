@@ -78,6 +78,7 @@ class Bed(_NeededByEachReading):
         "nothing_measured",
         "pressures",
         "replay_watermarks",
+        "reported",
         "ward_rules",
     )
 
@@ -88,6 +89,7 @@ class Bed(_NeededByEachReading):
         self.clock = DeviceClock(rules.stale_after)
         self.alerts: dict[str, Alert] = {}  # by rule; the open ones
         self.counts = NO_COUNTS  # by rule; only those at which something is counted
+        self.reported: frozenset[str] = frozenset()  # rules due whose alert would repeat an open one
         self.last: datetime | None = None  # time of the newest reading taken, by the device's clock
         self.last_live_at = now  # when the last live reading arrived
         self.created_at = now  # or restored
@@ -291,6 +293,8 @@ class Bed(_NeededByEachReading):
             after = level_state.follow(rule, after, time, self.clock.longest_interval(self.interval))
         elif live:
             after = self.settle(rule, after, time, value, events)
+        if is_replayed or not live:
+            self.reported = frozenset()
         if after is not before:
             self.store(rule, after)
 
@@ -303,7 +307,10 @@ class Bed(_NeededByEachReading):
         # Of use to a delay only. A device may announce a shorter interval than it has.
         interval = self.clock.longest_interval(self.interval) if state.depth > state.level else None
         level = level_state.target_level(rule, state, time, interval)
-        if level == state.level or (level > state.level and self._says_nothing_new(rule, level)):
+        says_nothing_new = level > state.level and self._says_nothing_new(rule, level)
+        if rule.source == "news2":
+            self._note_reported(rule, says_nothing_new and level == state.depth)
+        if level == state.level or says_nothing_new:
             worse = None if alert is None else worsened(alert, rule, time, self.last, value)
             if worse is not None:
                 self.keep(worse, events)
@@ -347,8 +354,14 @@ class Bed(_NeededByEachReading):
             alert.sign == sign and alert.level and alert.priority.rank >= wanted for alert in self.alerts.values()
         ) or any(other.sign == sign and self.is_replayed(other) for other in self.rules.rules)
 
+    def _note_reported(self, rule: Rule, reported: bool) -> None:
+        """Record whether nothing is left to wait for: an alert of the bed, or a reading, changes that and no time."""
+        if (reported and self.replay_watermark is None) != (rule.name in self.reported):
+            self.reported ^= {rule.name}
+
     def keep(self, alert: Alert, events: list[Event]) -> None:
         """Store the alert and add it to the events."""
+        self.reported = frozenset()
         if alert.is_open:
             self.alerts[alert.rule] = alert
         else:

@@ -142,6 +142,7 @@ def apply_rules(bed: Bed, ward_rules: RuleSet, limits: Limits | None, now: datet
     if not scored_alike:
         bed.held = bed.held.with_scale(rules.spo2_scale)
     bed.rules = rules
+    bed.reported = frozenset()
     gone = sorted(name for name in bed.alerts if name not in rules.by_name)
     events = [event for name in gone for event in close(bed, name, RULE_REMOVED, now)]
     for name, state in list(bed.counts.items()):

@@ -18,7 +18,7 @@ from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
 from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
-from alerts.engine.schedule import Schedule
+from alerts.engine.schedule import Schedule, is_active
 from alerts.engine.timers import apply_status, check_device, restart_no_data_timers
 from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
@@ -177,10 +177,8 @@ class Engine:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
         if now >= bed.next_check:  # here the bed's state is in the processor's cache
             events += check_device(bed, now)
-        if events:
+        if events or ((bed.counts or bed.clock.undecided) and is_active(bed)):
             self._schedule.activate(bed)
-        elif bed.counts or bed.clock.undecided:
-            self._schedule.note_reading(bed, now)
         self.evaluated += len(decoded.readings)
         return self._record_cleared(events) if events else ()
 

@@ -82,9 +82,13 @@ def _by_clock(alert: Alert, now: datetime) -> Alert:
     if ahead <= timedelta():
         return alert
     paused, active = alert.audio_paused_until, alert.active_since
+    try:
+        paused = None if paused is None else paused - ahead
+    except OverflowError:
+        paused = None  # of an absurd time: the alert sounds
     return replace(
         alert,
-        audio_paused_until=None if paused is None else paused - ahead,
+        audio_paused_until=paused,
         active_since=None if active is None else min(active, now),
     )
 

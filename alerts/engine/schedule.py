@@ -1,26 +1,25 @@
 """Decide which beds a tick visits. Pure.
 
-A bed is visited when its next check is due, unless its next reading came before; and at the moments at which something
-at it ends: a delay, an audio pause, the time until a reminder, the wait for a silent device. Only a bed with a reading
-whose place is undecided is visited at every tick. Most beds are quiet, and a visit costs most if the state of the bed
-is no longer in the processor's cache: with 10,000 beds, visits at every tick of 1,600 beds at which a delay counted,
-or had passed without an alert, and of 880 silent ones made a tick 45 to 60 ms long, for which an alert waits.
+A bed at which a delay counts, or a reading is undecided, is visited at every tick. Any other is visited when its next
+check is due or its silence begins: by its own next reading, as a rule, and by a tick if none came; and when an audio
+pause, the time until a reminder, or the wait for the next level of a silence ends. Most beds are quiet, and a visit
+costs most if the state of the bed is no longer in the processor's cache: with 10,000 beds, visits at every tick of
+1,300 beds whose NEWS2 score an alert reports already, and of 880 silent ones with their alert, made a tick 45 to 60 ms
+long, for which the alerts of others wait.
 
-`Engine` reports every bed that a message may have changed. A forgotten report would delay a change by up to 6 s: the
-interval of the checks, and the wait for the next reading.
+`Engine` reports every bed that a message may have made active. A forgotten report would delay a change by up to 6 s:
+the interval of the checks, and the wait for the next reading.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from alerts.engine.bed import NEVER, Bed
-from alerts.engine.timers import next_change_at, next_delay_end, tick
+from alerts.engine.timers import is_reported_gone, next_change_at, tick
 from vitals.alert import Event
 
 SLOTS_PER_S = 2  # as often as a worker ticks
 GRACE = timedelta(seconds=1.5)  # for a check, in which the next reading of most devices comes
-LAG = timedelta(seconds=5)
-"""Readings are placed so long before the worker's time at most, as a rule, and judge only delays that end before."""
 
 
 class Schedule:
@@ -47,17 +46,6 @@ class Schedule:
         """Visit the bed at the next tick."""
         self._active[bed.device] = bed
 
-    def note_reading(self, bed: Bed, now: datetime) -> None:
-        """Visit the bed when the next of its delays ends; at the next tick if the place of a reading is undecided."""
-        if is_active(bed):
-            self._active[bed.device] = bed
-        elif (at := next_delay_end(bed, now - LAG)) is not None:
-            self._add_change(bed, at)
-
-    def _add_change(self, bed: Bed, at: datetime) -> None:
-        slot = max(_slot(self._last) + 1, _slot(at))
-        self._change_slots.setdefault(slot, {})[bed.device] = bed
-
     def tick(self, beds: Mapping[str, Bed], now: datetime) -> list[Event]:
         """Apply what only time changes to each of `beds` that is due; entries of removed beds are dropped."""
         if now < self._last:
@@ -66,15 +54,17 @@ class Schedule:
         due, self._active = self._active, {}
         reached = _slot(now)
         for slot in [slot for slot in self._change_slots if slot <= reached]:
-            due |= self._change_slots.pop(slot)
+            due |= {device: bed for device, bed in self._change_slots.pop(slot).items() if beds.get(device) is bed}
         passed = [bed for slot in [slot for slot in self._slots if slot <= reached] for bed in self._slots.pop(slot)]
         again: list[Bed] = []
         for bed in passed:
+            if beds.get(bed.device) is not bed:
+                continue  # removed; its name may have a new one
             at = _due(bed, NEVER)
             if now >= at:
                 due[bed.device] = bed
                 again.append(bed)
-            elif beds.get(bed.device) is bed:  # its next reading has come
+            else:  # its next reading has come
                 self._slots.setdefault(max(reached + 1, _slot(at)), []).append(bed)
         events: list[Event] = []
         for bed in due.values():
@@ -83,7 +73,7 @@ class Schedule:
                 if is_active(bed):
                     self._active[bed.device] = bed
                 if (changes_at := next_change_at(bed, now)) is not None:
-                    self._add_change(bed, changes_at)
+                    self._change_slots.setdefault(max(reached + 1, _slot(changes_at)), {})[bed.device] = bed
         for bed in again:
             if beds.get(bed.device) is bed:
                 self._slots.setdefault(max(reached + 1, _slot(_due(bed, now))), []).append(bed)
@@ -98,18 +88,25 @@ class Schedule:
 
 
 def is_active(bed: Bed) -> bool:
-    """Return whether the bed has to be visited at the next tick, whatever the time."""
-    if bed.clock.undecided:
+    """Return whether time may change something at the bed before its next check, other than `next_change_at` does."""
+    if bed.clock.undecided or (bed.offline_since is not None and not is_reported_gone(bed)):
+        return True
+    counts = bed.counts
+    if not counts:
+        return False
+    if any(
+        [state.depth > state.level and state.is_pending and name not in bed.reported for name, state in counts.items()]
+    ):
         return True
     # A device is online again since its birth, and `clear_for_s` may have passed.
-    return bed.offline_since is None and any([rule.name in bed.counts for rule in bed.rules.offline])
+    return bed.offline_since is None and any([rule.name in counts for rule in bed.rules.offline])
 
 
 def _due(bed: Bed, visited_at: datetime) -> datetime:
-    """Return when the bed is visited though nothing arrives: its check, or its silence if no visit has found that."""
+    """Return when the bed is visited though nothing arrives: for its check, or its silence without an alert."""
     check = bed.next_check + GRACE
     silent = bed.last_live_at + bed.rules.silence_after
-    return min(check, silent) if silent > visited_at else check
+    return min(check, silent) if silent > visited_at or not is_reported_gone(bed) else check
 
 
 def _slot(time: datetime) -> int:

@@ -59,41 +59,23 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
 
 
 def next_change_at(bed: Bed, after: datetime) -> datetime | None:
-    """Return when time will next change something at the bed, later than `after`: None if only a message will.
+    """Return when an alert of the bed will next change by itself, later than `after`; None if only a message does that.
 
-    The end of an audio pause, a reminder, the end of a delay, and of a silent device a further level. What was due
-    before and did not happen waits for a message: a score whose alert would repeat an open one, or a last value of a
-    device that is silent. Where the silence begins is left out: it moves with each reading.
+    The end of an audio pause, a reminder, and the next level of the alert about a device that is gone.
     """
     found = [next_change(alert, bed.rules) for alert in bed.alerts.values()]
-    found += _delay_ends(bed)
-    for rule in bed.rules.timed if bed.vacant_since is None else ():
-        silent = rule.source == "no-data"
-        since = bed.last_live_at if silent else bed.offline_since
-        if since is not None and not (silent and after - since < bed.rules.silence_after):
-            state = bed.counts.get(rule.name)
-            shortest = _silent_after(bed) if silent else ZERO
-            found += [since + max(level.after, shortest) for level in rule.levels[state.level if state else 0 :]]
+    for rule in bed.rules.timed:
+        alert = bed.alerts.get(rule.name)
+        since = bed.last_live_at if rule.source == "no-data" else bed.offline_since
+        if alert is not None and since is not None:
+            shortest = _silent_after(bed) if rule.source == "no-data" else ZERO
+            found += [since + max(level.after, shortest) for level in rule.levels[alert.level :]]
     return min([at for at in found if at is not None and at > after], default=None)
 
 
-def next_delay_end(bed: Bed, after: datetime) -> datetime | None:
-    """Return when the next delay ends that a value counts, later than `after`; None if there is none."""
-    return min([at for at in _delay_ends(bed) if at > after], default=None)
-
-
-def _delay_ends(bed: Bed) -> list[datetime]:
-    return [
-        since + level.after
-        for name, state in bed.counts.items()
-        if state.depth > state.level
-        for since, level in zip(
-            state.beyond[state.level : state.depth],
-            bed.rules.by_name[name].levels[state.level : state.depth],
-            strict=True,
-        )
-        if since is not None
-    ]
+def is_reported_gone(bed: Bed) -> bool:
+    """Return whether an open alert reports the device as silent or offline."""
+    return any([rule.name in bed.alerts for rule in bed.rules.timed])
 
 
 CLOCK_TOLERANCE = timedelta(seconds=10)
