@@ -37,8 +37,8 @@ DELAYS = """
 DATABASE = {"track_commit_timestamp": "on"}
 """What the database is started with, beside what it always is."""
 ALARM_PATH_NICE = -6
-"""Of broker and alert worker, each against any other program: 3.8 times its share of a busy processor, where containers
-get four times (`cpu_shares` in docker-compose.yml)."""
+"""Of broker and alert worker, which so get 3.8 times the share of a busy processor that another program here has. In
+containers it is three to four times that of database and ingest (`cpu_shares` in docker-compose.yml)."""
 
 
 def live(environment: Environment, devices: int, seconds: float, numbered: bool, log: Log) -> Figures:
