@@ -355,7 +355,7 @@ class Bed(_NeededByEachReading):
         ) or any(other.sign == sign and self.is_replayed(other) for other in self.rules.rules)
 
     def _note_reported(self, rule: Rule, reported: bool) -> None:
-        """Record whether nothing is left to wait for: an alert of the bed, or a reading, changes that and no time."""
+        """Record whether only a reading, or a change of another alert of the bed, can raise this rule's alert."""
         if (reported and self.replay_watermark is None) != (rule.name in self.reported):
             self.reported ^= {rule.name}
 

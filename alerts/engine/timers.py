@@ -61,15 +61,15 @@ def tick(bed: Bed, now: datetime) -> Sequence[Event]:
 def next_change_at(bed: Bed, after: datetime) -> datetime | None:
     """Return when an alert of the bed will next change by itself, later than `after`; None if only a message does that.
 
-    The end of an audio pause, a reminder, and the next level of the alert about a device that is gone.
+    The end of an audio pause, a reminder, and of a device that is reported gone the next level, or a worse alert.
     """
     found = [next_change(alert, bed.rules) for alert in bed.alerts.values()]
-    for rule in bed.rules.timed:
+    for rule in bed.rules.timed if is_reported_gone(bed) else ():
         alert = bed.alerts.get(rule.name)
         since = bed.last_live_at if rule.source == "no-data" else bed.offline_since
-        if alert is not None and since is not None:
+        if since is not None:
             shortest = _silent_after(bed) if rule.source == "no-data" else ZERO
-            found += [since + max(level.after, shortest) for level in rule.levels[alert.level :]]
+            found += [since + max(level.after, shortest) for level in rule.levels[alert.level if alert else 0 :]]
     return min([at for at in found if at is not None and at > after], default=None)
 
 

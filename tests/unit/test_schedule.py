@@ -104,6 +104,29 @@ def test_a_silent_device_reaches_each_further_level_at_its_time() -> None:
     assert [event.alert.level for event in ward.run(0.5)] == [2]
 
 
+def test_a_worse_alert_about_a_device_that_is_reported_gone_comes_at_its_time() -> None:
+    silent, offline = rule("silent", "no-data", level("low"), for_s=12), rule("off", "offline", level("low"), for_s=9)
+    topic, will = b"vitalflow/status/icu-1/bed-1", b'{"state":"offline","boot":1}'
+    birth = b'{"state":"online","boot":1,"interval_s":6}'
+
+    worse = offline.replace("low", "high")
+    ward = Ward(parse(silent + worse, "rules.toml"))
+    ward.run(30, "bed-1")
+    assert rules(ward.run(12)) == [("bed-1", "silent")]
+    assert ward.run(3) == []
+    assert list(ward.engine.take(topic, will, False, ward.now)) == []
+    assert ward.run(8.5) == []
+    assert rules(ward.run(0.5)) == [("bed-1", "off")]
+
+    ward = Ward(parse(silent.replace("low", "high") + offline, "rules.toml"))
+    ward.engine.take(topic, birth, False, ward.now)
+    ward.run(30, "bed-1")
+    assert list(ward.engine.take(topic, will, False, ward.now)) == []
+    assert rules(ward.run(9)) == [("bed-1", "off")]
+    assert ward.run(8.5) == []  # three announced intervals
+    assert rules(ward.run(0.5)) == [("bed-1", "silent")]
+
+
 def test_a_bed_is_visited_no_more_often_for_what_only_a_message_will_change(monkeypatch: pytest.MonkeyPatch) -> None:
     visited: Counter[str] = Counter()
 
