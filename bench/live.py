@@ -50,7 +50,7 @@ def live(environment: Environment, devices: int, seconds: float, numbered: bool,
     4. Ask the database: how many rows, and how long after its own time each was committed.
 
     `load_late_s` is how late the load itself was at worst: figures beside a large one are the machine's.
-    `alarm_path_preferred` is whether this user may give broker and alert worker the share that containers give them.
+    `alarm_path_preferred` is whether this user may give broker and alert worker a larger share of the processors.
     """
     command = [sys.executable, "-m", "bench.load_generator", str(environment.broker.port), str(devices)]
     command += ["numbered" if numbered else "unnumbered"]
