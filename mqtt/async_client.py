@@ -19,7 +19,7 @@ from aiomqtt import Client, MqttCodeError, MqttError, ProtocolVersion, Will
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from mqtt.endpoint import BrokerEndpoint
+from mqtt.endpoint import BrokerEndpoint, send_at_once
 from mqtt.failover import BrokerOrder
 from mqtt.tls import client_cert_hint, describe_tls_error
 
@@ -63,6 +63,10 @@ class ReasonClient(Client):
         That saves two system calls and a cycle for each message. What the socket does not take is written later.
         """
         self._writes_at_once = True
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        send_at_once(sock)
+        super()._on_socket_open(client, userdata, sock)
 
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         if self._writes_at_once:

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import re
+import socket
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -168,8 +169,19 @@ def session_id(name: str, secret: bytes | None) -> str:
     return f"{name}.{base64.b32encode(digest).decode().lower()[:DIGEST_CHARS]}"
 
 
+def send_at_once(sock: Any) -> None:
+    """Let a connection, also one within TLS or WebSockets, send each packet at once.
+
+    Otherwise a reading or an alert waits for the TCP acknowledgement of the packet before it (RFC 896), and a broker
+    that has nothing to answer delays that by 40 ms (RFC 1122, 4.2.3.2).
+    """
+    with socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 def configure_client(client: "mqtt.Client", broker: BrokerEndpoint) -> None:
     """Set login, TLS and path of a paho client made with `transport`; raises PermanentError that names a wrong file."""
+    client.on_socket_open = lambda _client, _userdata, sock: send_at_once(sock)
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
     context = broker.context()

@@ -10,7 +10,6 @@ The price is about 100 lines of MQTT (sections 3.3 and 3.4 of the OASIS standard
 that paho does not document, `Client._create_socket` and what it calls. `mqtt.tls_socket` does TLS below the fast path.
 """
 
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -198,9 +197,6 @@ class FastClient(mqtt.Client):
 
     def _create_socket(self) -> Any:
         sock: Any = self._create_socket_connection()  # type: ignore[no-untyped-call, unused-ignore]
-        if isinstance(sock, socket.socket):
-            # PUBACKs are small, and the receive window waits for them.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._ssl_context is not None:
             sock.settimeout(self.connect_timeout)
             sock = TLSSocket(sock, self._ssl_context, self._host)
