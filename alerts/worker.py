@@ -6,7 +6,6 @@ changes nothing: the alert has an id and the time of its reading (`reading_at`).
 """
 
 import logging
-import select
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +28,7 @@ from mqtt.host_clock import HostClock
 from mqtt.instance import Instance
 from mqtt.poll_throttle import PollThrottle, is_backlog
 from mqtt.session import MAX_IN_FLIGHT, SESSION_EXPIRY_S, Session, SessionTakenOver
+from mqtt.session_wait import wait_for_message
 from mqtt.standby import ActiveRole
 from mqtt.standby_sessions import Elsewhere, standby_sessions
 from mqtt.wake_socket import WakeSocket
@@ -211,7 +211,8 @@ class Worker:
                 self._unacknowledged.clear()
                 self._held = []
                 self._received_on = self._session.connection
-            readable = self._wait()
+            now = time.monotonic()
+            readable = wait_for_message(self._session, self._wake, self._next_tick - now, self._throttle.left(now))
             if not self._session.end_stale_connection() and readable:
                 self._set_time()
                 read = self._session.receive()
@@ -275,18 +276,6 @@ class Worker:
         """Keep the session alive while another connection is waited for; return whether to stop."""
         self._session.maintain(time.monotonic())
         return self._stopping or self._session.is_disconnected
-
-    def _wait(self) -> bool:
-        now = time.monotonic()
-        number = self._session.fileno()
-        rest = self._throttle.left(now)
-        readers: list[WakeSocket | int] = [self._wake] if number is None or rest else [self._wake, number]
-        writers = [number] if number is not None and self._session.unsent else []
-        pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else rest or TICK_S))
-        ready, _, _ = select.select(readers, writers, [], pause)
-        if self._wake in ready:
-            self._wake.drain()
-        return number in ready
 
     def _set_time(self) -> None:
         self._now = self._clock.now()

@@ -8,7 +8,6 @@ have a connection each: `retention` drops old readings once an hour, `snapshots`
 """
 
 import logging
-import select
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -37,6 +36,7 @@ from mqtt.instance import Instance
 from mqtt.logins import REPORTED_AFTER, Logins, decode_login_report, encode_login_report
 from mqtt.poll_throttle import PollThrottle, is_backlog
 from mqtt.session import RETAINED_ONCE, SESSION_EXPIRY_S, Session, SessionTakenOver
+from mqtt.session_wait import wait_for_message
 from mqtt.standby import ActiveRole
 from mqtt.standby_sessions import Elsewhere, standby_sessions
 from mqtt.wake_socket import WakeSocket
@@ -297,24 +297,10 @@ class Pipeline:
 
     def _wait(self, now: float) -> bool:
         """Wait for an event; return whether the MQTT socket can be read."""
-        fileno = self._session.fileno()
-        throttle_s = self._throttle.left(now)
-        readers: list[WakeSocket | int] = [self._wake]
-        if fileno is not None and not throttle_s:
-            readers.append(fileno)
-        writers = [fileno] if fileno is not None and self._session.unsent else []
-        batch = self._builder.batch
-        timeout = MAX_WAIT_S
-        if fileno is None:
-            timeout = 0.1
-        elif throttle_s:
-            timeout = throttle_s
+        batch, timeout = self._builder.batch, MAX_WAIT_S
         if batch.messages:
-            timeout = min(timeout, max(0.0, batch.opened_at + self._settings.ingest_linger_s - now))
-        ready, _, _ = select.select(readers, writers, [], timeout)
-        if self._wake in ready:
-            self._wake.drain()
-        return fileno is not None and fileno in ready
+            timeout = min(timeout, batch.opened_at + self._settings.ingest_linger_s - now)
+        return wait_for_message(self._session, self._wake, timeout, self._throttle.left(now))
 
     def _acknowledge_committed(self) -> None:
         while not self._writer.committed.empty():

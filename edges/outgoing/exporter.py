@@ -5,7 +5,6 @@ receives it again. `Delivery` sends the queue in a thread of its own.
 """
 
 import logging
-import select
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from edges.outgoing.queue import Message, Queue
 from mqtt.broker_metrics import BrokerMetrics
 from mqtt.instance import Instance
 from mqtt.session import Session
+from mqtt.session_wait import wait_for_message
 from mqtt.wake_socket import WakeSocket
 
 log = logging.getLogger("edges")
@@ -122,21 +122,12 @@ class Exporter:
             if self._received_on != self._session.connection:
                 self._unacknowledged.clear()  # they are redelivered on the new connection
                 self._received_on = self._session.connection
-            if self._wait():
+            if wait_for_message(self._session, self._wake, self._next_tick - time.monotonic()):
                 self._session.receive()
             self._tick()
             self._store()
             self._session.maintain(time.monotonic())
         self._session.disconnect()
-
-    def _wait(self) -> bool:
-        now = time.monotonic()
-        number = self._session.fileno()
-        readers: list[WakeSocket | int] = [self._wake] if number is None else [self._wake, number]
-        writers = [number] if number is not None and self._session.unsent else []
-        pause = max(0.0, min(self._next_tick - now, 0.1 if number is None else TICK_S))
-        ready, _, _ = select.select(readers, writers, [], pause)
-        return number in ready
 
     def _on_connected(self, session_present: bool) -> None:
         self._metrics.mqtt_connections.inc()
