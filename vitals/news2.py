@@ -148,11 +148,14 @@ class LastValues:
 
         The value of a sensor that is off is dropped.
         """
+        known = self._known
         if reading.sensor_off:
             for key in reading.sensor_off:
-                self._known[_VALUE_AT[key]], self._known[_VALUE_AT[key] + 1] = None, time
-            self._valid_until = _NEVER
-        known = self._known
+                value_at = _VALUE_AT[key]
+                if known[value_at] is not None:
+                    known[value_at] = None
+                    self._valid_until = _NEVER
+                known[value_at + 1] = time
         oxygen, consciousness = reading.on_oxygen, reading.consciousness
         if (
             not self._scored_at <= time <= self._valid_until

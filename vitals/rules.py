@@ -150,6 +150,7 @@ class RuleSet:
     silence_after: timedelta = field(init=False, repr=False)
     no_data: tuple[Rule, ...] = field(init=False, repr=False)
     device_checks: tuple[Rule, ...] = field(init=False, repr=False)
+    device_check_names: frozenset[str] = field(init=False, repr=False)
     watched_signs: frozenset[str] = field(init=False, repr=False)
     all_monitored: Mapping[str, int] = field(init=False, repr=False)
 
@@ -159,6 +160,7 @@ class RuleSet:
 
         sign_rules = tuple(_sign_rules(of("sign")))
         watched_signs = CONTINUOUS_SIGNS | {rule.sign for rule in of("sign-gone") if rule.sign}
+        device_checks = of("all-sensors-off", "sign-gone", "clock", "patients", "assignment")
         ready = {
             "by_name": {rule.name: rule for rule in self.rules},
             "sign_rules": sign_rules,
@@ -175,7 +177,8 @@ class RuleSet:
             "silence_after": min((rule.levels[0].after for rule in of("no-data")), default=NO_SILENCE_RULE),
             "watched_signs": watched_signs,
             "all_monitored": dict.fromkeys(watched_signs, MONITORED_CHECKS),
-            "device_checks": of("all-sensors-off", "sign-gone", "clock", "patients", "assignment"),
+            "device_checks": device_checks,
+            "device_check_names": frozenset(rule.name for rule in device_checks),
         }
         for name, value in ready.items():
             object.__setattr__(self, name, value)

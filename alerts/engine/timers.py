@@ -124,8 +124,9 @@ def check_device(bed: Bed, now: datetime) -> list[Event]:
 
 
 def _is_as_usual(bed: Bed, now: datetime) -> bool:
-    """Return whether no device check applies: most beds, most of the time."""
-    if bed.counts or bed.off or bed.checks is not bed.rules.all_monitored:
+    """Return whether no device check applies, and none is counted: most beds, most of the time."""
+    rules = bed.rules
+    if bed.off or bed.checks is not rules.all_monitored or not rules.device_check_names.isdisjoint(bed.counts):
         return False
     offset = bed.clock.offset
     if offset is not ZERO and (offset is None or abs(offset) > CLOCK_TOLERANCE):
@@ -133,7 +134,7 @@ def _is_as_usual(bed: Bed, now: datetime) -> bool:
     if bed.contradicts_assignment or bed.patient.alternates(now):
         return False
     since = now - silent_after(bed.usual_interval)
-    return bed.last_live_at >= since and bed.held.are_measured_since(bed.rules.watched_signs, since)
+    return bed.last_live_at >= since and bed.held.are_measured_since(rules.watched_signs, since)
 
 
 def _monitored_signs(bed: Bed, now: datetime) -> tuple[set[str], set[str]]:
