@@ -18,7 +18,7 @@ from alerts.engine.nothing_stored_alert import RULE as NOTHING_STORED
 from alerts.engine.nothing_stored_alert import NothingStoredAlerts
 from alerts.engine.rate_limiter import RateLimiter
 from alerts.engine.recovery import restore
-from alerts.engine.schedule import Schedule, is_active
+from alerts.engine.schedule import Schedule, find_active_from
 from alerts.engine.timers import apply_status, check_device, restart_no_data_timers
 from mqtt.service_status import decode_service_status, is_ingest
 from vitals.alert import Alert, Event, State
@@ -177,8 +177,12 @@ class Engine:
             events += bed.evaluate(reading, place.ward, now, dup=dup)
         if now >= bed.next_check:  # here the bed's state is in the processor's cache
             events += check_device(bed, now)
-        if events or ((bed.counts or bed.clock.undecided) and is_active(bed)):
+        if events:
             self._schedule.activate(bed)
+        elif bed.counts or bed.clock.undecided:
+            active_from = find_active_from(bed)
+            if active_from is not None:
+                self._schedule.activate(bed, active_from)
         self.evaluated += len(decoded.readings)
         return self._record_cleared(events) if events else ()
 

@@ -113,6 +113,19 @@ def target_level(rule: Rule, state: LevelState, time: datetime, interval: timede
     return level
 
 
+def next_end(rule: Rule, state: LevelState, interval: timedelta | None) -> datetime | None:
+    """Return when `target_level` first returns a more severe level, if no value comes; None if it does not."""
+    level, depth, _, beyond, _, _ = state
+    first = None
+    for place in range(level, depth):
+        since, after = beyond[place], rule.levels[place].after
+        if since is not None:
+            end = since if interval is not None and interval > after else since + after
+            if first is None or end < first:
+                first = end
+    return first
+
+
 def follow(rule: Rule, state: LevelState, time: datetime, interval: timedelta | None) -> LevelState:
     """Return the state after a reading that was evaluated before a restart; its changes were published then."""
     level = target_level(rule, state, time, interval)

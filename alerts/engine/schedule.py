@@ -1,11 +1,11 @@
 """Decide which beds a tick visits. Pure.
 
-A bed at which a delay counts, or a reading is undecided, is visited at every tick. Any other is visited when its next
-check is due or its silence begins: by its own next reading, as a rule, and by a tick if none came; and when an audio
-pause, the time until a reminder, or the wait for the next level of a silence ends. Most beds are quiet, and a visit
-costs most if the state of the bed is no longer in the processor's cache: with 10,000 beds, visits at every tick of
-1,300 beds whose NEWS2 score an alert reports already, and of 880 silent ones with their alert, made a tick 45 to 60 ms
-long, for which the alerts of others wait.
+A bed at which a delay is over, or a reading is undecided, is visited at every tick. Any other is visited when a delay
+ends, when its next check is due or its silence begins: by its own next reading, as a rule, and by a tick if none came;
+and when an audio pause, the time until a reminder, or the wait for the next level of a silence ends. Most beds are
+quiet, and a visit costs most if the state of the bed is no longer in the processor's cache: with 10,000 beds, visits at
+every tick of 1,300 beds whose NEWS2 score an alert reports already, and of 880 silent ones with their alert, made a
+tick 45 to 60 ms long, for which the alerts of others wait.
 
 `Engine` reports every bed that a message may have made active. A forgotten report would delay a change by up to 6 s:
 the interval of the checks, and the wait for the next reading.
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from alerts.engine.bed import NEVER, Bed
+from alerts.engine.level_state import next_end
 from alerts.engine.timers import is_reported_gone, next_change_at, tick
 from vitals.alert import Event
 
@@ -26,7 +27,7 @@ class Schedule:
     """The active beds, every bed in the slot of time in which its check is due, and beds that change by themselves."""
 
     def __init__(self) -> None:
-        self._active: dict[str, Bed] = {}
+        self._active: dict[str, tuple[Bed, datetime]] = {}  # with the time from which they are visited
         self._slots: dict[int, list[Bed]] = {}
         self._change_slots: dict[int, dict[str, Bed]] = {}
         self._last = NEVER
@@ -34,7 +35,7 @@ class Schedule:
     def add(self, bed: Bed) -> None:
         """Take a new bed."""
         self._slots.setdefault(_slot(_due(bed, NEVER)), []).append(bed)
-        self._active[bed.device] = bed
+        self._active[bed.device] = bed, NEVER
 
     def restart(self, beds: Iterable[Bed]) -> None:
         """Visit these beds, and no others, at the next tick."""
@@ -42,16 +43,25 @@ class Schedule:
         for bed in beds:
             self.add(bed)
 
-    def activate(self, bed: Bed) -> None:
-        """Visit the bed at the next tick."""
-        self._active[bed.device] = bed
+    def activate(self, bed: Bed, at: datetime = NEVER) -> None:
+        """Visit the bed at the next tick, or at the first one from `at` on."""
+        before = self._active.get(bed.device)
+        if before is None or before[0] is not bed or before[1] > at:
+            self._active[bed.device] = bed, at
 
     def tick(self, beds: Mapping[str, Bed], now: datetime) -> list[Event]:
         """Apply what only time changes to each of `beds` that is due; entries of removed beds are dropped."""
         if now < self._last:
             self._follow_clock(beds.values(), now)
         self._last = now
-        due, self._active = self._active, {}
+        due: dict[str, Bed] = {}
+        later: dict[str, tuple[Bed, datetime]] = {}
+        for device, (bed, at) in self._active.items():
+            if at <= now:
+                due[device] = bed
+            else:
+                later[device] = bed, at
+        self._active = later
         reached = _slot(now)
         for slot in [slot for slot in self._change_slots if slot <= reached]:
             due |= {device: bed for device, bed in self._change_slots.pop(slot).items() if beds.get(device) is bed}
@@ -70,8 +80,11 @@ class Schedule:
         for bed in due.values():
             if beds.get(bed.device) is bed:
                 events += tick(bed, now)
-                if is_active(bed):
-                    self._active[bed.device] = bed
+                active_from = find_active_from(bed)
+                if active_from is not None:
+                    self._active[bed.device] = bed, active_from
+                else:
+                    later.pop(bed.device, None)
                 if (changes_at := next_change_at(bed, now)) is not None:
                     self._change_slots.setdefault(max(reached + 1, _slot(changes_at)), {})[bed.device] = bed
         for bed in again:
@@ -87,19 +100,27 @@ class Schedule:
         self.restart(beds)
 
 
-def is_active(bed: Bed) -> bool:
-    """Return whether time may change something at the bed before its next check, other than `next_change_at` does."""
+def find_active_from(bed: Bed) -> datetime | None:
+    """Return from when on time may change something at the bed at every tick, until a message comes; None: it does not.
+
+    Its checks, its silence and what `next_change_at` returns have their own times. From the end of a delay on the bed
+    stays active: its alert may wait for something else, as for a device that is silent at that moment.
+    """
     if bed.clock.undecided or (bed.offline_since is not None and not is_reported_gone(bed)):
-        return True
+        return NEVER
     counts = bed.counts
     if not counts:
-        return False
-    if any(
-        [state.depth > state.level and state.is_pending and name not in bed.reported for name, state in counts.items()]
-    ):
-        return True
+        return None
     # A device is online again since its birth, and `clear_for_s` may have passed.
-    return bed.offline_since is None and any([rule.name in counts for rule in bed.rules.offline])
+    if bed.offline_since is None and any([rule.name in counts for rule in bed.rules.offline]):
+        return NEVER
+    active_from = None
+    for name, state in counts.items():
+        if state.depth > state.level and name not in bed.reported:
+            end = next_end(bed.rules.by_name[name], state, bed.clock.longest_interval(bed.interval))
+            if end is not None and (active_from is None or end < active_from):
+                active_from = end
+    return active_from
 
 
 def _due(bed: Bed, visited_at: datetime) -> datetime:

@@ -55,6 +55,18 @@ def rules(events: list[Event]) -> list[tuple[str, str]]:
     return [(event.alert.device_id, event.alert.rule) for event in events]
 
 
+def record_visits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, datetime]]:
+    """The device and time of each visit of a bed from now on, as they come."""
+    visited: list[tuple[str, datetime]] = []
+
+    def noted(bed: Bed, now: datetime) -> Sequence[Event]:
+        visited.append((bed.device, now))
+        return tick(bed, now)
+
+    monkeypatch.setattr("alerts.engine.schedule.tick", noted)
+    return visited
+
+
 def test_the_silence_of_a_quiet_bed_is_found_when_its_delay_is_over() -> None:
     ward = Ward()
     assert ward.run(30, "bed-1", "bed-2") == []
@@ -128,13 +140,7 @@ def test_a_worse_alert_about_a_device_that_is_reported_gone_comes_at_its_time() 
 
 
 def test_a_bed_is_visited_no_more_often_for_what_only_a_message_will_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    visited: Counter[str] = Counter()
-
-    def counted(bed: Bed, now: datetime) -> Sequence[Event]:
-        visited[bed.device] += 1
-        return tick(bed, now)
-
-    monkeypatch.setattr("alerts.engine.schedule.tick", counted)
+    visited = record_visits(monkeypatch)
     ward = Ward()
     ward.values["spo2"] = 91.0  # scores 3, which its own alert reports: the delay of NEWS2 stays over
     assert [name for _, name in rules(ward.run(60, "bed-1", "bed-2"))] == ["spo2-low", "spo2-low"]
@@ -143,8 +149,33 @@ def test_a_bed_is_visited_no_more_often_for_what_only_a_message_will_change(monk
     assert "no-data" in ward.engine.beds["bed-2"].alerts
     visited.clear()
     ward.run(200, "bed-1")
-    assert visited["bed-1"] <= 5  # reminders
-    assert visited["bed-2"] <= 200 / 4 + 5  # checks of the device, at which nothing arrives
+    visits = Counter(device for device, _ in visited)
+    assert visits["bed-1"] <= 5  # reminders
+    assert visits["bed-2"] <= 200 / 4 + 5  # checks of the device, at which nothing arrives
+
+
+def test_a_bed_is_visited_for_a_delay_from_its_end_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    visited = record_visits(monkeypatch)
+    ward = Ward(parse(rule("hr", "heart_rate", level("high", above=120, for_s=30)), "rules.toml"))
+    ward.run(30, "bed-1")
+    ward.values["heart_rate"] = 130.0
+    visited.clear()
+    assert ward.run(1, "bed-1") == []
+    high_since = ward.now
+    assert ward.run(28.5, "bed-1") == []
+    assert visited == []
+    assert rules(ward.run(1.5)) == [("bed-1", "hr")]
+    assert visited[0] == ("bed-1", high_since + timedelta(seconds=30))
+
+
+def test_a_delay_whose_device_is_silent_at_its_end_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    visited = record_visits(monkeypatch)
+    ward = Ward(parse(rule("hr", "heart_rate", level("high", above=120, for_s=50)), "rules.toml"))
+    ward.run(30, "bed-1")
+    ward.values["heart_rate"] = 130.0
+    ward.run(5, "bed-1")
+    assert ward.run(60) == []
+    assert visited[-20:] == [("bed-1", ward.now - TICK * back) for back in range(19, -1, -1)]
 
 
 def test_the_delays_of_an_offline_device_and_of_its_return_end_at_their_times() -> None:
