@@ -355,11 +355,13 @@ class Worker:
         if engine.broker.dropped is not None:
             metrics.broker_dropped_messages.set(engine.broker.dropped)
         metrics.broker_stored_messages.set(engine.broker.queued)
-        metrics.pending_rules.set(engine.count(lambda bed: sum(state.is_pending for state in bed.counts.values())))
-        by_priority = dict.fromkeys(Priority, 0)
+        pending, by_priority = 0, dict.fromkeys(Priority, 0)
         for bed in (*engine.beds.values(), *engine.stack_beds):
+            if bed.counts:
+                pending += sum([state.is_pending for state in bed.counts.values()])
             for alert in bed.alerts.values():
                 by_priority[alert.priority] += 1
+        metrics.pending_rules.set(pending)
         for priority, number in by_priority.items():
             metrics.open_alerts.labels(priority).set(number)
 

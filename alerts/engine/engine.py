@@ -5,7 +5,7 @@ in `rejections`.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -152,10 +152,6 @@ class Engine:
     def stack_beds(self) -> Sequence[Bed]:
         """The beds of the alerts about the stack itself."""
         return [self.broker.bed, *(alert.bed for alert in self.ingests.alerts)]
-
-    def count(self, wanted: Callable[[Bed], int]) -> int:
-        """Return a sum over all beds, for the metrics."""
-        return sum(map(wanted, self.beds.values()))
 
     # --- by kind of message ---
 
