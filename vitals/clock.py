@@ -252,7 +252,7 @@ class DeviceClock(_NeededByEachReading):
             # not come together the first one counts.
             together = self._last_time - time <= DISORDER >= arrival - self._last_arrival  # type: ignore[operator]
             earlier = ZERO if together and seq == self._seq else timedelta.resolution
-            placed = _shifted(time, self.offset) - earlier
+            placed = min(_shifted(time, self.offset - earlier), last or arrival)
             is_recent = lag - self.offset <= self._stale_after
             if seq == self._seq and time == self._last_time:
                 return Placement(placed, live=is_recent, newest=False)

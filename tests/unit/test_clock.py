@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitals.clock import DISORDER, LONE, RIGHT, DeviceClock, Placement
+from vitals.clock import AHEAD, DISORDER, LONE, RIGHT, DeviceClock, Placement
 from vitals.reading import reading
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -402,3 +402,43 @@ def test_the_year_9999_before_a_backlog_fails_nothing() -> None:
     device.send(NOW - s(3500), NOW + s(1.1))
     device.send(NOW + s(2), NOW + s(2))
     assert device.placed[-1] == (NOW + s(2), Placement(NOW + s(2), live=True))
+
+
+NO_TIME = datetime.min.replace(tzinfo=UTC)  # what some programs send for a time that they do not know
+LAST_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+def test_a_reading_without_a_real_time_after_a_later_one_of_its_boot_has_a_place() -> None:
+    device = Device()
+    device.send(NOW, NOW, boot=1, seq=2)
+    device.send(NO_TIME, NOW + s(0.1), boot=1, seq=1)
+    assert [found.newest for _, found in device.placed][0] is True
+    assert all(found.time <= at for at, found in device.placed)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 30),
+            st.one_of(
+                st.sampled_from([NO_TIME, NO_TIME + s(59), LAST_TIME, LAST_TIME - s(30)]),
+                st.floats(-4000, 4000),
+            ),
+            st.integers(0, 3),
+            st.integers(0, 5),
+            st.sampled_from([None, None, None, "right", "not right"]),
+        ),
+        max_size=40,
+    )
+)
+def test_no_time_of_a_device_is_an_error_or_in_the_future(
+    readings: list[tuple[float, datetime | float, int, int, str | None]],
+) -> None:
+    device, arrival = Device(), NOW
+    for gap, time, boot, seq, birth in readings:
+        arrival += s(gap)
+        if birth is not None:
+            device.clock.right_within = STALE if birth == "right" else None
+        device.send(time if isinstance(time, datetime) else arrival + s(time), arrival, boot, seq)
+        device.pause(arrival)
+    assert all(found.time <= at + AHEAD for at, found in device.placed)
