@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from alerts.engine.broker_drop_alert import DROPPED, QUEUED
-from alerts.engine.engine import CLEARED_RETENTION, Engine
+from alerts.engine.engine import CLEARED_RETENTION, Engine, Rejection
 from alerts.metrics import Metrics
 from alerts.retained import read_back
 from alerts.rulefile.parser import InvalidRules, load
@@ -44,7 +44,7 @@ from vitals.alert import (
     max_epoch,
 )
 from vitals.errors import TransientError
-from vitals.log import WaitLog
+from vitals.log import Throttle, WaitLog
 from vitals.rules import Republished, encode_rules
 from vitals.topics import STACK_WARD
 
@@ -90,6 +90,7 @@ class Worker:
         self._received_at = 0.0
         self._rules = load(settings.rules_path)
         self._restore_log = WaitLog("the retained alerts", log.warning)
+        self._fault_log = Throttle()
         self._begin()
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.standby.set_function(lambda: self._role.is_standing_by)
@@ -267,7 +268,7 @@ class Worker:
         self._metrics.epoch.set(self._epoch / 1e9)
         self._publish(self._engine.restore(alerts, self._now))
         for topic, payload in settings_of_beds:
-            self._publish(self._engine.take(topic.encode(), payload, True, self._now))
+            self._publish(self._evaluate(topic.encode(), payload, True))
         still_open = sum(alert.is_open for alert in alerts)
         log.info("%d rules; %d open alerts read back", len(self._engine.rules.rules), still_open)
         return True
@@ -289,7 +290,7 @@ class Worker:
         if topic.startswith(self._alerts):
             self._correct(topic.decode(errors="replace"), payload)
             return
-        events = self._engine.take(topic, payload, retained, self._now, dup=dup)
+        events = self._evaluate(topic, payload, retained, dup)
         if events:
             self._publish(events)
             self._metrics.latency_seconds.observe(time.monotonic() - self._received_at)
@@ -297,6 +298,19 @@ class Worker:
             self._publish_rejections()
         if message_id:
             self._unacknowledged.append(message_id)
+
+    def _evaluate(self, topic: bytes, payload: bytes, retained: bool, dup: bool = False) -> Sequence[Event]:
+        try:
+            return self._engine.take(topic, payload, retained, self._now, dup=dup)
+        except Exception as fault:
+            # The broker delivers it again to each worker that it ends: one message would end the alarms of all beds.
+            name = topic.decode(errors="replace")[:300]
+            reason = f"it is not evaluated, by a fault of this program: {fault!r}"
+            self._engine.rejected += 1
+            self._engine.rejections.append(Rejection(name, reason))
+            if self._fault_log.due(time.monotonic()):
+                log.exception("a message on %s is not evaluated, by a fault of this program; report it", name)
+            return ()
 
     def _correct(self, topic: str, payload: bytes) -> None:
         """Publish the state of a place again if a process that this one has replaced has written there since."""

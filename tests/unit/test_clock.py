@@ -412,7 +412,7 @@ def test_a_reading_without_a_real_time_after_a_later_one_of_its_boot_has_a_place
     device = Device()
     device.send(NOW, NOW, boot=1, seq=2)
     device.send(NO_TIME, NOW + s(0.1), boot=1, seq=1)
-    assert [found.newest for _, found in device.placed][0] is True
+    assert next(found.newest for _, found in device.placed)
     assert all(found.time <= at for at, found in device.placed)
 
 
