@@ -357,7 +357,11 @@ class DeviceClock(_NeededByEachReading):
         if together and (time - self._last_time > arrived or self._moment is None or arrival - self._moment < MOMENT):
             return False
         usual = self.interval
-        return time == self._last_time or usual is None or arrived <= 3 * usual + DISORDER
+        if usual is None:
+            return True
+        # After an outage also one with the last time is late: by a clock in whole seconds it was measured before that.
+        longest = 3 * usual + DISORDER
+        return arrived <= (max(longest, RIGHT) if time == self._last_time else longest)
 
     def _counts_on(self, time: datetime, arrival: datetime, boot: int, seq: int) -> bool:
         """Return whether the seqs of a device continue, without an outage, while its time goes back."""

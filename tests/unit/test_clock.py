@@ -404,6 +404,23 @@ def test_the_year_9999_before_a_backlog_fails_nothing() -> None:
     assert device.placed[-1] == (NOW + s(2), Placement(NOW + s(2), live=True))
 
 
+@pytest.mark.parametrize("outage", [5.5, 14, 50])
+def test_what_an_outage_delayed_is_placed_by_a_clock_in_whole_seconds_that_was_right(outage: float) -> None:
+    device = Device()
+    moments = [number / 2 for number in range(41)]
+    for moment in moments:
+        device.send(NOW + s(int(moment)), NOW + s(moment))
+    back = moments[-1] + outage  # the first reading of the outage has the time of the last one before it
+    delayed = [moments[-1] + number / 2 for number in range(1, int(2 * outage))]
+    for moment in delayed:
+        device.send(NOW + s(int(moment)), NOW + s(back))
+    device.send(NOW + s(int(back)), NOW + s(back + 0.1))
+    found = [placement for _, placement in device.placed[len(moments) :]]
+    assert all(placement.live for placement in found)
+    assert next(placement.time for placement in found if placement.newest) <= NOW + s(moments[-1] + 1)
+    assert device.placed[-1][1].time == NOW + s(int(back))
+
+
 NO_TIME = datetime.min.replace(tzinfo=UTC)  # what some programs send for a time that they do not know
 LAST_TIME = datetime.max.replace(tzinfo=UTC)
 
