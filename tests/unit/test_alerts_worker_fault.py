@@ -14,8 +14,6 @@ from alerts.worker import Worker
 from vitals.codec import encode
 from vitals.reading import reading
 
-LOW = encode(reading(datetime.now(UTC), {"spo2": 70.0}, boot=1, seq=1))
-
 
 def test_a_fault_at_one_message_is_reported_and_the_next_one_raises_its_alert(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -32,9 +30,10 @@ def test_a_fault_at_one_message_is_reported_and_the_next_one_raises_its_alert(
     sent: list[tuple[str, bytes]] = []
     monkeypatch.setattr(worker._session, "publish", lambda topic, payload, **_: sent.append((topic, payload)))
     worker._held = None  # as on a connection that is confirmed
+    low = encode(reading(datetime.now(UTC), {"spo2": 70.0}, boot=1, seq=1))
     with closing(worker._wake), caplog.at_level(logging.ERROR):
         for number, bed in enumerate(("bed-1", "bed-1", "bed-2"), 1):
-            worker._on_message(f"vitalflow/vitals/icu-1/{bed}".encode(), LOW, number, False, False)
+            worker._on_message(f"vitalflow/vitals/icu-1/{bed}".encode(), low, number, False, False)
     (rejected, reason), _, (raised, _) = sent
     assert (rejected, raised) == ("vitalflow/services/alerts/rejections", "vitalflow/alerts/icu-1/bed-2/spo2-low")
     assert b"vitalflow/vitals/icu-1/bed-1" in reason
