@@ -54,14 +54,7 @@ class Schedule:
         if now < self._last:
             self._follow_clock(beds.values(), now)
         self._last = now
-        due: dict[str, Bed] = {}
-        later: dict[str, tuple[Bed, datetime]] = {}
-        for device, (bed, at) in self._active.items():
-            if at <= now:
-                due[device] = bed
-            else:
-                later[device] = bed, at
-        self._active = later
+        due = {device: bed for device, (bed, at) in self._active.items() if at <= now}
         reached = _slot(now)
         for slot in [slot for slot in self._change_slots if slot <= reached]:
             due |= {device: bed for device, bed in self._change_slots.pop(slot).items() if beds.get(device) is bed}
@@ -78,18 +71,18 @@ class Schedule:
                 self._slots.setdefault(max(reached + 1, _slot(at)), []).append(bed)
         events: list[Event] = []
         for bed in due.values():
+            active_from = None
             if beds.get(bed.device) is bed:
                 events += tick(bed, now)
                 active_from = find_active_from(bed)
-                if active_from is not None:
-                    self._active[bed.device] = bed, active_from
-                else:
-                    later.pop(bed.device, None)
                 if (changes_at := next_change_at(bed, now)) is not None:
                     self._change_slots.setdefault(max(reached + 1, _slot(changes_at)), {})[bed.device] = bed
+            if active_from is not None:
+                self._active[bed.device] = bed, active_from
+            else:
+                self._active.pop(bed.device, None)
         for bed in again:
-            if beds.get(bed.device) is bed:
-                self._slots.setdefault(max(reached + 1, _slot(_due(bed, now))), []).append(bed)
+            self._slots.setdefault(max(reached + 1, _slot(_due(bed, now))), []).append(bed)
         return events
 
     def _follow_clock(self, beds: Iterable[Bed], now: datetime) -> None:

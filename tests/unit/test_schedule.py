@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alerts.engine.bed import Bed
 from alerts.engine.engine import Engine
@@ -166,6 +168,45 @@ def test_a_bed_is_visited_for_a_delay_from_its_end_on(monkeypatch: pytest.Monkey
     assert visited == []
     assert rules(ward.run(1.5)) == [("bed-1", "hr")]
     assert visited[0] == ("bed-1", high_since + timedelta(seconds=30))
+
+
+EVERY_DELAY = parse(
+    rule("hr", "heart_rate", level("medium", above=120, clear=115, for_s=10), level("high", above=150, for_s=3))
+    + rule("blue", "spo2", priority="high", text="SpO2 low", below=90, clear=92, for_s=6, clear_for_s=2)
+    + rule("score", "news2", level("medium", above=4, single=3), level("high", above=6), text="NEWS2", for_s=14)
+    + rule("off", "sensor-off", priority="low", for_s=5)
+    + rule("silent", "no-data", level("low", for_s=12), level("high", for_s=30))
+    + rule("gone", "offline", priority="medium", for_s=9, clear_for_s=4),
+    "rules.toml",
+)
+steps = st.tuples(
+    st.sampled_from([0.5, 1, 1, 1, 1, 3, 8, 25, 50]),
+    st.sampled_from([None, 80, 118, 130, 160]),
+    st.sampled_from([None, 85, 91, 97]),
+    st.sampled_from([0.0, 0.0, 0.0, 0.0, 20.0, 100.0, -90.0]),  # how late it is by the device's clock
+    st.sampled_from(["", "", "", "", "", "online", "offline"]),
+)
+
+
+@given(st.lists(steps, max_size=60))
+def test_the_beds_that_a_tick_visits_are_all_at_which_it_changes_something(
+    happens: list[tuple[float, float | None, float | None, float, str]],
+) -> None:
+    scheduled, whole = (Engine(Topics(), EVERY_DELAY, START) for _ in range(2))
+    now = START
+    for seq, (gap, heart_rate, spo2, late, state) in enumerate(happens, 1):
+        until = now + timedelta(seconds=gap)
+        kind = "status" if state else "vitals"
+        off = ("spo2",) if spo2 is None else ()
+        values = {key: value for key, value in (("heart_rate", heart_rate), ("spo2", spo2)) if value is not None}
+        sample = reading(until - timedelta(seconds=late), values, boot=1, seq=seq, sensor_off=off)
+        payload = msgspec.json.encode({"state": state, "boot": 1, "interval_s": 1}) if state else encode(sample)
+        while now < until:
+            now += TICK
+            every = [event for bed in list(whole.beds.values()) for event in tick(bed, now)]
+            assert scheduled.tick(now) == every
+        topic = f"vitalflow/{kind}/icu-1/bed-1".encode()
+        assert scheduled.take(topic, payload, False, now) == whole.take(topic, payload, False, now)
 
 
 def test_a_delay_whose_device_is_silent_at_its_end_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
