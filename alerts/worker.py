@@ -90,7 +90,7 @@ class Worker:
         self._received_at = 0.0
         self._rules = load(settings.rules_path)
         self._restore_log = WaitLog("the retained alerts", log.warning)
-        self._fault_log = Throttle()
+        self._defect_log = Throttle()
         self._begin()
         metrics.mqtt_connected.set_function(lambda: self._session.connected)
         metrics.standby.set_function(lambda: self._role.is_standing_by)
@@ -302,14 +302,14 @@ class Worker:
     def _evaluate(self, topic: bytes, payload: bytes, retained: bool, dup: bool = False) -> Sequence[Event]:
         try:
             return self._engine.take(topic, payload, retained, self._now, dup=dup)
-        except Exception as fault:
+        except Exception as error:
             # The broker delivers it again to each worker that it ends: one message would end the alarms of all beds.
             name = topic.decode(errors="replace")[:300]
-            reason = f"it is not evaluated, by a fault of this program: {fault!r}"
+            reason = f"it is not evaluated, because of a defect: {error!r}"
             self._engine.rejected += 1
             self._engine.rejections.append(Rejection(name, reason))
-            if self._fault_log.due(time.monotonic()):
-                log.exception("a message on %s is not evaluated, by a fault of this program; report it", name)
+            if self._defect_log.due(time.monotonic()):
+                log.exception("a message on %s is not evaluated, because of a defect; report it", name)
             return ()
 
     def _correct(self, topic: str, payload: bytes) -> None:

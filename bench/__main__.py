@@ -173,7 +173,7 @@ def ha(
 ) -> None:
     """Kill, freeze and switch over hosts and processes of a cluster under load; then count what was lost or doubled.
 
-    By default each fault once, about 35 minutes, without `ingest-gone`, which changes the whole run. Hosts are cut off
+    By default each fault once, about 20 minutes, without `ingest-gone`, which changes the whole run. Hosts are cut off
     only where root may make network namespaces. Exit code 1 where anything was lost or doubled.
     """
     names = fault or ([] if random else BY_DEFAULT)

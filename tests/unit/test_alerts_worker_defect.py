@@ -15,7 +15,7 @@ from vitals.codec import encode
 from vitals.reading import reading
 
 
-def test_a_fault_at_one_message_is_reported_and_the_next_one_raises_its_alert(
+def test_a_defect_at_one_message_is_reported_and_the_next_one_raises_its_alert(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     take = Engine.take
@@ -41,5 +41,5 @@ def test_a_fault_at_one_message_is_reported_and_the_next_one_raises_its_alert(
     assert worker._unacknowledged == [1, 2, 3]  # else the broker delivers them again
     assert worker._engine.rejected == 2
     assert [record.message for record in caplog.records] == [
-        "a message on vitalflow/vitals/icu-1/bed-1 is not evaluated, by a fault of this program; report it"
+        "a message on vitalflow/vitals/icu-1/bed-1 is not evaluated, because of a defect; report it"
     ]
